@@ -1,0 +1,34 @@
+//! The memory side of mmap-native, without Node.
+//!
+//! ```text
+//!   raw.rs  region.rs      what the binding calls: POSIX calls, and typed mappings
+//!        \   /
+//!      registry.rs         which addresses are ours, who still looks at them
+//!          |
+//!        sys/              one function for each system call
+//! ```
+//!
+//! Every range of addresses that this crate maps is known to the [`registry`]; nothing outside it is
+//! ever unmapped, replaced or handed out. `range.rs` holds the arithmetic on addresses.
+#![warn(clippy::arithmetic_side_effects)]
+#![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+pub mod error;
+pub mod flags;
+pub mod range;
+pub mod raw;
+pub mod region;
+pub mod registry;
+pub mod sys;
+
+pub use error::{Error, Result};

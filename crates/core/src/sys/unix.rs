@@ -1,0 +1,403 @@
+//! POSIX system calls through `libc`; new mappings of files through `memmap2`.
+//!
+//! Functions that could pull memory from under somebody are `unsafe`: the [`registry`](crate::registry)
+//! calls them, and only for addresses that it owns.
+
+use std::fs::File;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::OnceLock;
+
+use crate::error::{Error, Result};
+use crate::range::{Layout, Span};
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use libc::{fallocate64, mmap64, off64_t};
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use libc::{mmap as mmap64, off_t as off64_t};
+
+/// `0` or `-1` with `errno`, as a `Result`.
+fn check(syscall: &'static str, status: libc::c_int) -> Result<()> {
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(Error::last(syscall))
+    }
+}
+
+/// An address as the pointer that the C calls take.
+fn pointer(span: Span) -> *mut libc::c_void {
+    std::ptr::with_exposed_provenance_mut(span.start())
+}
+
+/// `sysconf(_SC_PAGESIZE)`: bytes in a page.
+pub fn page_size() -> usize {
+    static CACHED: AtomicUsize = AtomicUsize::new(0);
+    match CACHED.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: sysconf only reads its argument.
+            let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+            let size = usize::try_from(size).unwrap_or(4096);
+            CACHED.store(size, Ordering::Relaxed);
+            size
+        }
+        size => size,
+    }
+}
+
+/// `mmap(2)` with all its arguments. Returns the address.
+///
+/// # Safety
+/// With `MAP_FIXED` in `flags`, the caller owns every page that is mapped in the range.
+///
+/// # Errors
+/// As the call: `EACCES`, `EBADF`, `EINVAL`, `ENODEV`, `ENOMEM`, `EPERM`...
+pub unsafe fn mmap(addr: usize, length: usize, prot: i32, flags: i32, fd: RawFd, offset: i64) -> Result<usize> {
+    let hint = std::ptr::with_exposed_provenance_mut(addr);
+    let offset = off64_t::from(offset);
+    // SAFETY: without MAP_FIXED the call only adds a mapping where there is none; with it, the caller's contract.
+    let at = unsafe { mmap64(hint, length, prot, flags, fd, offset) };
+    if at == libc::MAP_FAILED {
+        return Err(Error::last("mmap"));
+    }
+    Ok(at.expose_provenance())
+}
+
+/// `munmap(2)`.
+///
+/// # Safety
+/// The caller owns every page in the range, and nothing reads or writes them any more.
+///
+/// # Errors
+/// `EINVAL`; `ENOMEM` when a mapping would be split in two and there are too many already.
+pub unsafe fn munmap(span: Span) -> Result<()> {
+    // SAFETY: the caller's contract.
+    check("munmap", unsafe { libc::munmap(pointer(span), span.len()) })
+}
+
+/// Replaces whatever is mapped in the range by zero pages that cost no memory, in one step: the addresses
+/// stay taken, the file and its memory are let go.
+///
+/// # Safety
+/// The caller owns every page in the range.
+///
+/// # Errors
+/// `ENOMEM`, and `EINVAL` for a part of a huge page.
+pub unsafe fn retire(span: Span) -> Result<()> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: the caller's contract.
+    unsafe { mmap(span.start(), span.len(), prot, flags, -1, 0) }.map(|_| ())
+}
+
+/// Takes exactly this range of addresses, without memory behind it, if nothing is mapped there.
+///
+/// # Errors
+/// `EEXIST` if anything is mapped in the range; otherwise as `mmap(2)`.
+pub fn reserve(span: Span) -> Result<()> {
+    #[cfg(target_os = "linux")]
+    const EXACT: i32 = libc::MAP_FIXED_NOREPLACE;
+    #[cfg(not(target_os = "linux"))]
+    const EXACT: i32 = 0;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | EXACT;
+    // SAFETY: no MAP_FIXED. A system without the exact flag takes the address as a hint: checked below.
+    let at = unsafe { mmap(span.start(), span.len(), libc::PROT_NONE, flags, -1, 0) }?;
+    if at == span.start() {
+        return Ok(());
+    }
+    if let Some(elsewhere) = Span::new(at, span.len()) {
+        // SAFETY: the mapping that the line above made, seen by nobody.
+        unsafe { munmap(elsewhere) }?;
+    }
+    Err(Error::system("mmap", libc::EEXIST))
+}
+
+/// `mprotect(2)`.
+///
+/// # Safety
+/// The caller owns every page in the range.
+///
+/// # Errors
+/// `EACCES` for writing to a mapping of a descriptor opened read-only, `EINVAL`, `ENOMEM`.
+pub unsafe fn mprotect(span: Span, prot: i32) -> Result<()> {
+    // SAFETY: the caller's contract.
+    check("mprotect", unsafe { libc::mprotect(pointer(span), span.len(), prot) })
+}
+
+/// `msync(2)`.
+///
+/// # Errors
+/// `EBUSY`, `EINVAL`, `EIO`, `ENOMEM` when a page is not mapped.
+pub fn msync(span: Span, flags: i32) -> Result<()> {
+    // SAFETY: msync writes pages to their file and changes no memory; an address that is not mapped is ENOMEM.
+    check("msync", unsafe { libc::msync(pointer(span), span.len(), flags) })
+}
+
+/// `madvise(2)`.
+///
+/// # Safety
+/// The caller owns every page in the range: some advice throws their contents away.
+///
+/// # Errors
+/// As the call.
+pub unsafe fn madvise(span: Span, advice: i32) -> Result<()> {
+    // SAFETY: the caller's contract.
+    check("madvise", unsafe { libc::madvise(pointer(span), span.len(), advice) })
+}
+
+/// `mlock(2)`.
+///
+/// # Errors
+/// `EAGAIN`, `ENOMEM` past the limit `RLIMIT_MEMLOCK`, `EPERM`.
+pub fn mlock(span: Span) -> Result<()> {
+    // SAFETY: locking pages changes neither their contents nor who may touch them.
+    check("mlock", unsafe { libc::mlock(pointer(span), span.len()) })
+}
+
+/// `munlock(2)`.
+///
+/// # Errors
+/// `ENOMEM` when a page is not mapped.
+pub fn munlock(span: Span) -> Result<()> {
+    // SAFETY: as for mlock.
+    check("munlock", unsafe { libc::munlock(pointer(span), span.len()) })
+}
+
+/// `mincore(2)`: one byte a page, whose lowest bit says that the page is in memory.
+///
+/// # Errors
+/// `EAGAIN`, `ENOMEM` when a page is not mapped.
+pub fn mincore(span: Span) -> Result<Vec<u8>> {
+    let pages = span.len().div_ceil(page_size());
+    let mut residency = vec![0_u8; pages];
+    // SAFETY: the vector has the one byte a page that the call writes.
+    let status = unsafe { libc::mincore(pointer(span), span.len(), residency.as_mut_ptr().cast()) };
+    check("mincore", status)?;
+    Ok(residency)
+}
+
+/// `mremap(2)`, Linux. Returns the new address. `old_length` may be 0: a second mapping of shared pages.
+///
+/// # Safety
+/// The caller owns the old range, and with `MREMAP_FIXED` every page that is mapped in the new one.
+///
+/// # Errors
+/// As the call.
+#[cfg(target_os = "linux")]
+pub unsafe fn mremap(old: usize, old_length: usize, new_length: usize, flags: i32, new: usize) -> Result<usize> {
+    let old = std::ptr::with_exposed_provenance_mut(old);
+    let new: *mut libc::c_void = std::ptr::with_exposed_provenance_mut(new);
+    // SAFETY: the caller's contract.
+    let at = unsafe { libc::mremap(old, old_length, new_length, flags, new) };
+    if at == libc::MAP_FAILED {
+        return Err(Error::last("mremap"));
+    }
+    Ok(at.expose_provenance())
+}
+
+/// How the pages of a file are mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read only; other processes' writes to the file show.
+    Read,
+    /// Read and write; writes go to the file.
+    Write,
+    /// Read and write; writes stay in this process.
+    Copy,
+}
+
+/// What a new mapping asks of the kernel beyond its range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MapOptions {
+    /// Bring all pages into memory before returning (`MAP_POPULATE`; Linux).
+    pub populate: bool,
+    /// Set no swap space aside (`MAP_NORESERVE`; Linux).
+    pub no_reserve: bool,
+}
+
+impl MapOptions {
+    fn builder(self) -> memmap2::MmapOptions {
+        let mut builder = memmap2::MmapOptions::new();
+        if self.populate {
+            builder.populate();
+        }
+        if self.no_reserve {
+            builder.no_reserve_swap();
+        }
+        builder
+    }
+}
+
+/// Maps a range of a file at an address of the kernel's choice. Returns the whole pages; they are the caller's to unmap.
+///
+/// # Errors
+/// As `mmap(2)`.
+pub fn map_file(file: &File, layout: Layout, access: Access, options: MapOptions) -> Result<Span> {
+    let failed = |error: std::io::Error| Error::from_io("mmap", &error);
+    let mut builder = options.builder();
+    builder.offset(layout.page_offset).len(layout.map_length);
+    let start = match access {
+        Access::Read => {
+            let map = builder.map_raw_read_only(file).map_err(failed)?;
+            ManuallyDrop::new(map).as_ptr()
+        }
+        Access::Write => {
+            let map = builder.map_raw(file).map_err(failed)?;
+            ManuallyDrop::new(map).as_ptr()
+        }
+        Access::Copy => {
+            // SAFETY: memmap2 asks that the file not change under its slice; we make no slice of it.
+            let map = unsafe { builder.map_copy(file) }.map_err(failed)?;
+            ManuallyDrop::new(map).as_ptr()
+        }
+    };
+    whole_pages(start, layout.map_length)
+}
+
+/// Maps `length` bytes of zeroed memory of this process. Returns the whole pages; they are the caller's to unmap.
+///
+/// # Errors
+/// As `mmap(2)`.
+pub fn map_anonymous(length: usize, options: MapOptions) -> Result<Span> {
+    let map = options.builder().len(length).map_anon().map_err(|error| Error::from_io("mmap", &error))?;
+    whole_pages(ManuallyDrop::new(map).as_ptr(), length)
+}
+
+fn whole_pages(start: *const u8, length: usize) -> Result<Span> {
+    Span::pages(start.expose_provenance(), length).ok_or(Error::system("mmap", libc::EOVERFLOW))
+}
+
+/// A new descriptor for the same open file, closed on exec (`F_DUPFD_CLOEXEC`).
+///
+/// # Errors
+/// `EBADF`, `EMFILE`.
+pub fn duplicate(fd: RawFd) -> Result<File> {
+    if fd < 0 {
+        return Err(Error::system("open", libc::EBADF));
+    }
+    // SAFETY: the number is borrowed for this one call, which fails with EBADF if no file is open under it.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    let owned = borrowed.try_clone_to_owned().map_err(|error| Error::from_io("dup", &error))?;
+    Ok(File::from(owned))
+}
+
+/// `fallocate(2)`: gives blocks to a range of a file, and the file the length that the range needs.
+///
+/// # Errors
+/// `ENOSPC`, `EFBIG`, `EDQUOT`; `EOPNOTSUPP` where the file system cannot.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub fn allocate(file: &File, offset: u64, length: u64) -> Result<()> {
+    let too_big = |_| Error::system("fallocate", libc::EFBIG);
+    let offset = off64_t::try_from(offset).map_err(too_big)?;
+    let length = off64_t::try_from(length).map_err(too_big)?;
+    loop {
+        // SAFETY: a plain call on a descriptor that `file` keeps open.
+        let status = unsafe { fallocate64(file.as_raw_fd(), 0, offset, length) };
+        match check("fallocate", status) {
+            Err(error) if error.errno() == Some(libc::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// `fcntl(F_PREALLOCATE)`: gives blocks to a range at the end of a file, then sets the file's length.
+///
+/// # Errors
+/// `ENOSPC`, `EFBIG`; `EOPNOTSUPP` where the file system cannot.
+#[cfg(target_os = "macos")]
+pub fn allocate(file: &File, offset: u64, length: u64) -> Result<()> {
+    let too_big = || Error::system("fcntl", libc::EFBIG);
+    let mut store = libc::fstore_t {
+        fst_flags: libc::F_ALLOCATEALL,
+        fst_posmode: libc::F_PEOFPOSMODE,
+        fst_offset: 0,
+        fst_length: i64::try_from(length).map_err(|_| too_big())?,
+        fst_bytesalloc: 0,
+    };
+    // SAFETY: the structure lives until the call returns.
+    let status = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_PREALLOCATE, &raw mut store) };
+    if status == -1 {
+        return Err(Error::last("fcntl"));
+    }
+    let end = offset.checked_add(length).ok_or_else(too_big)?;
+    file.set_len(end).map_err(|error| Error::from_io("ftruncate", &error))
+}
+
+/// There is no such call here.
+///
+/// # Errors
+/// Always `EOPNOTSUPP`.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "macos")))]
+pub fn allocate(_file: &File, _offset: u64, _length: u64) -> Result<()> {
+    Err(Error::system("fallocate", libc::EOPNOTSUPP))
+}
+
+/// The block size of the file system behind `fd` if that is hugetlbfs, whose mappings go by huge pages.
+#[cfg(target_os = "linux")]
+pub fn hugetlbfs_page_size(fd: RawFd) -> Option<usize> {
+    let mut stat = MaybeUninit::<libc::statfs64>::uninit();
+    // SAFETY: the call fills the structure or fails.
+    let status = unsafe { libc::fstatfs64(fd, stat.as_mut_ptr()) };
+    if status != 0 {
+        return None;
+    }
+    // SAFETY: filled by the successful call.
+    let stat = unsafe { stat.assume_init() };
+    #[allow(clippy::unnecessary_cast)] // the type of f_type differs between platforms
+    let is_hugetlbfs = stat.f_type as i64 == libc::HUGETLBFS_MAGIC as i64;
+    is_hugetlbfs.then(|| usize::try_from(stat.f_bsize).ok()).flatten()
+}
+
+/// The size in bytes of the huge pages that `MAP_HUGETLB` gives when no size is named.
+#[cfg(target_os = "linux")]
+pub fn default_huge_page_size() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Hugepagesize:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
+}
+
+/// How many mappings of ours the process can have before the runtime might get none for itself: seven eighths of
+/// `vm.max_map_count` on Linux (65530 unless set), without limit elsewhere.
+pub fn mapping_limit() -> usize {
+    static LIMIT: OnceLock<usize> = OnceLock::new();
+    *LIMIT.get_or_init(|| {
+        let text = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+        text.trim().parse::<usize>().map_or(usize::MAX, |limit| limit.saturating_sub(limit / 8))
+    })
+}
+
+/// Keeps the library that holds this code in memory until the process ends.
+///
+/// A worker thread's runtime closes the addons that it opened; the registry, and the finalizers that memory
+/// still in use will call, must outlive it.
+pub fn keep_library_loaded() {
+    let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
+    let here: *const libc::c_void = keep_library_loaded as *const libc::c_void;
+    // SAFETY: dladdr fills the structure or returns 0.
+    let found = unsafe { libc::dladdr(here, info.as_mut_ptr()) };
+    if found == 0 {
+        return;
+    }
+    // SAFETY: all zeroes is a valid Dl_info, and the call filled it.
+    let info = unsafe { info.assume_init() };
+    if info.dli_fname.is_null() {
+        return;
+    }
+    let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
+    // SAFETY: the name is the loader's own, of a library that is loaded: this only marks it.
+    let _kept = unsafe { libc::dlopen(info.dli_fname, flags) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserve_refuses_what_is_mapped() {
+        let span = map_anonymous(page_size(), MapOptions::default()).unwrap();
+        assert_eq!(reserve(span).unwrap_err().errno(), Some(libc::EEXIST));
+        // SAFETY: this test's own mapping.
+        unsafe { munmap(span) }.unwrap();
+    }
+}

@@ -1,0 +1,17 @@
+//! The Node-API binding: converts arguments and results, and nothing else.
+//!
+//! Numbers arrive as JavaScript numbers and are checked here again, whatever the TypeScript above did. Failures leave
+//! as errors whose message `src/errors.ts` takes apart (see `error.rs`).
+
+mod error;
+mod external;
+mod mapping;
+mod raw;
+mod tasks;
+
+use napi_derive::module_init;
+
+#[module_init]
+fn init() {
+    mmap_native_core::sys::keep_library_loaded();
+}

@@ -1,0 +1,147 @@
+//! The functions behind `Mapping`.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use mmap_native_core::region::{Access, MapOptions, OpenRequest, Region, Source};
+use napi::bindgen_prelude::{AsyncTask, Either3, External, Uint8Array, Uint8ArraySlice, Unknown};
+use napi::Env;
+use napi_derive::napi;
+
+use crate::error::{exact, exact_fd, exact_flags, to_js};
+use crate::external;
+use crate::tasks::Work;
+
+/// A region behind a `Mapping`; collected with it.
+#[napi]
+pub type Handle = External<Arc<Region>>;
+
+/// Bits of the `flags` argument of `mappingOpen` and `mappingAnonymous`, as `src/mapping.ts` has them.
+mod open_flags {
+    pub const CREATE: i32 = 1;
+    pub const EXCLUSIVE: i32 = 2;
+    pub const GROW: i32 = 4;
+    pub const PREALLOCATE: i32 = 8;
+    pub const POPULATE: i32 = 16;
+    pub const NO_RESERVE: i32 = 32;
+}
+
+fn map_options(flags: i32) -> MapOptions {
+    MapOptions { populate: flags & open_flags::POPULATE != 0, no_reserve: flags & open_flags::NO_RESERVE != 0 }
+}
+
+/// Opens and maps a file, given by path or descriptor.
+#[napi]
+pub fn mapping_open(
+    file: Either3<String, Uint8Array, f64>,
+    access: String,
+    offset: f64,
+    length: Option<f64>,
+    flags: f64,
+    mode: f64,
+) -> napi::Result<Handle> {
+    let flags = exact_flags("flags", flags)?;
+    let mode = exact_flags("mode", mode)?.cast_unsigned();
+    let access = match access.as_str() {
+        "write" => Access::Write,
+        "copy" => Access::Copy,
+        _ => Access::Read,
+    };
+    let request = OpenRequest {
+        access,
+        offset: exact("offset", offset)?,
+        length: length.map(|length| exact("length", length)).transpose()?,
+        create: (flags & open_flags::CREATE != 0).then_some(mode),
+        exclusive: flags & open_flags::EXCLUSIVE != 0,
+        grow: flags & open_flags::GROW != 0,
+        preallocate: flags & open_flags::PREALLOCATE != 0,
+        options: map_options(flags),
+    };
+    let source = match &file {
+        Either3::A(path) => Source::Path(Path::new(path)),
+        Either3::B(path) => Source::Path(Path::new(OsStr::from_bytes(path))),
+        Either3::C(fd) => Source::Descriptor(exact_fd(*fd)?),
+    };
+    let region = Region::open(source, &request).map_err(to_js)?;
+    Ok(External::new(Arc::new(region)))
+}
+
+/// Maps zeroed memory.
+#[napi]
+pub fn mapping_anonymous(length: f64, flags: f64) -> napi::Result<Handle> {
+    let options = map_options(exact_flags("flags", flags)?);
+    let region = Region::anonymous(exact("length", length)?, options).map_err(to_js)?;
+    Ok(External::new(Arc::new(region)))
+}
+
+/// Bytes.
+#[napi]
+pub fn mapping_length(region: &Handle) -> f64 {
+    region.len() as f64
+}
+
+/// The address of the first byte; 0 for a mapping without bytes.
+#[napi(ts_return_type = "bigint")]
+pub fn mapping_address(region: &Handle) -> u64 {
+    region.address() as u64
+}
+
+/// A buffer over a range, starting up to seven bytes before it, at a multiple of 8.
+#[napi(ts_return_type = "ArrayBuffer | SharedArrayBuffer")]
+pub fn mapping_view(
+    env: Env,
+    region: &Handle,
+    offset: f64,
+    length: f64,
+    shared: bool,
+) -> napi::Result<Unknown<'static>> {
+    let pin = region.pin(exact("offset", offset)?, exact("length", length)?).map_err(to_js)?;
+    let pin = pin.ok_or_else(|| napi::Error::from_reason("an empty range has no view"))?;
+    external::view(&env, pin, shared)
+}
+
+/// Copies bytes from an offset into `target`.
+#[napi]
+pub fn mapping_read(region: &Handle, offset: f64, mut target: Uint8ArraySlice<'_>) -> napi::Result<()> {
+    region.read(exact("position", offset)?, external::bytes_mut(&mut target)).map_err(to_js)
+}
+
+/// Copies `data` to an offset.
+#[napi]
+pub fn mapping_write(region: &Handle, offset: f64, data: &[u8]) -> napi::Result<()> {
+    region.write(exact("position", offset)?, data).map_err(to_js)
+}
+
+/// Repeats `pattern` over a range.
+#[napi]
+pub fn mapping_fill(region: &Handle, pattern: &[u8], offset: f64, length: f64) -> napi::Result<()> {
+    region.fill(pattern, exact("start", offset)?, exact("end", length)?).map_err(to_js)
+}
+
+/// Copies a range to another place of the same mapping.
+#[napi]
+pub fn mapping_copy_within(region: &Handle, target: f64, start: f64, length: f64) -> napi::Result<()> {
+    region.copy_within(exact("target", target)?, exact("start", start)?, exact("end", length)?).map_err(to_js)
+}
+
+/// Writes changed pages of a range to the file, on this thread.
+#[napi]
+pub fn mapping_flush_sync(region: &Handle, offset: f64, length: f64) -> napi::Result<()> {
+    let flush = region.flush(exact("offset", offset)?, exact("length", length)?).map_err(to_js)?;
+    flush().map_err(to_js)
+}
+
+/// Writes changed pages of a range to the file, in the thread pool.
+#[napi(ts_return_type = "Promise<void>")]
+pub fn mapping_flush(region: &Handle, offset: f64, length: f64) -> napi::Result<AsyncTask<Work>> {
+    let flush = region.flush(exact("offset", offset)?, exact("length", length)?).map_err(to_js)?;
+    Ok(AsyncTask::new(Work::new(flush)))
+}
+
+/// Lets go of the file and its memory.
+#[napi]
+pub fn mapping_unmap(region: &Handle) -> napi::Result<()> {
+    region.unmap().map_err(to_js)
+}

@@ -1,0 +1,452 @@
+import { FileHandle } from 'node:fs/promises'
+import { InspectOptions, inspect } from 'node:util'
+
+/**
+ * A range of bytes of a file, or of memory, mapped into the process.
+ *
+ * ```js
+ * using mapping = Mapping.open('data.bin')
+ * mapping.bytes.readUInt32LE(0)
+ * ```
+ *
+ * `unmap()`, or the end of a `using` block, lets go of the file and its memory at once; a mapping that is dropped
+ * without it is freed when it and its views have been collected. Views that are left over after `unmap()` read
+ * zeros (SharedArrayBuffer) or have length 0 (ArrayBuffer); they never reach memory of anybody else.
+ *
+ * Every method and view property throws `ERR_MAPPING_CLOSED` after `unmap()`.
+ */
+export declare class Mapping implements Disposable {
+  #private
+  /** Bytes. */
+  readonly length: number
+  /** Where in the file the mapping starts, in bytes. */
+  readonly offset: number
+  /** What the mapping allows. */
+  readonly access: Access
+  /** The file, as it was named to {@link Mapping.open}; `undefined` for a descriptor and for memory. */
+  readonly path: string | Buffer | undefined
+  private constructor()
+  /**
+   * Maps a file, or a part of it.
+   *
+   * An empty file gives an empty mapping. The file may be closed, renamed or removed afterwards: the mapping keeps
+   * a descriptor of its own until `unmap()`.
+   *
+   * @param file a path, a file URL, an open descriptor or a FileHandle; the latter two stay open, and yours
+   * @throws system errors as `fs.open()` and mmap(2): `ENOENT`, `EACCES`, `EISDIR`, `ENODEV` for what cannot be mapped,
+   *   `ENOMEM`, `ENOSPC` and `EFBIG` if the file cannot grow; `ERR_OUT_OF_RANGE` for a range that the file does not have
+   * @see open(2), mmap(2)
+   */
+  static open(file: string | URL | Buffer | number | FileHandle, options?: OpenOptions): Mapping
+  /**
+   * Maps zeroed memory of this process, with access `'write'`. Memory that is never touched costs nothing.
+   *
+   * @param length bytes
+   * @throws `ENOMEM`
+   * @see mmap(2), MAP_ANONYMOUS
+   */
+  static anonymous(length: number | bigint, options?: AnonymousOptions): Mapping
+  /** Whether the mapping was unmapped. */
+  get closed(): boolean
+  /** The address of the first byte, for the raw functions; 0 for an empty mapping and after `unmap()`. */
+  get address(): bigint
+  /**
+   * The memory under {@link bytes}: a SharedArrayBuffer where the runtime can make one over mapped memory, otherwise
+   * an ArrayBuffer (see the option `views`). If `offset` is not a multiple of 8 it starts `offset % 8` bytes before the mapping, so
+   * that typed arrays over it can be aligned; `bytes.byteOffset` says so, and {@link view} allows for it.
+   *
+   * Made on first use and kept.
+   *
+   * @throws `ERR_BUFFER_TOO_LARGE` if the mapping is larger than one view of this runtime spans
+   */
+  get buffer(): ArrayBuffer | SharedArrayBuffer
+  /**
+   * All bytes of the mapping as a Buffer, without a copy. Made on first use and kept.
+   *
+   * @throws `ERR_BUFFER_TOO_LARGE` if the mapping is larger than one view of this runtime spans
+   */
+  get bytes(): Buffer
+  /**
+   * All bytes of the mapping as a DataView, without a copy.
+   *
+   * @throws `ERR_BUFFER_TOO_LARGE` if the mapping is larger than one view of this runtime spans
+   */
+  get dataView(): DataView
+  /**
+   * A part of the mapping as a typed array, a DataView or a Buffer, without a copy: of any part of a mapping of any size.
+   *
+   * @param constructor `Float64Array`, `Uint8Array`, `DataView`, `Buffer`...
+   * @param byteOffset where to start, in bytes from the start of the mapping. `offset + byteOffset` must be a multiple of the
+   *   element size. Default: 0.
+   * @param length elements; bytes for DataView and Buffer. Default: as many whole ones as there are.
+   * @throws `ERR_OUT_OF_RANGE`
+   */
+  view(constructor: typeof Buffer, byteOffset?: number | bigint, length?: number | bigint): Buffer
+  view<T extends ArrayBufferView>(
+    constructor: ViewConstructor<T>,
+    byteOffset?: number | bigint,
+    length?: number | bigint,
+  ): T
+  /**
+   * Copies bytes out of the mapping. Works for every part of a mapping of any size, in every runtime.
+   *
+   * @param position where to start, in bytes from the start of the mapping
+   * @param length bytes to copy into a new Buffer
+   * @returns the copy
+   * @throws `ERR_OUT_OF_RANGE` if the mapping does not have these bytes
+   */
+  read(position: number | bigint, length: number | bigint): Buffer
+  /**
+   * Copies bytes out of the mapping into `target`, as many as it takes.
+   *
+   * @param position where to start, in bytes from the start of the mapping
+   * @param target what to fill
+   * @returns `target`
+   * @throws `ERR_OUT_OF_RANGE` if the mapping does not have these bytes
+   */
+  read<T extends ArrayBufferView>(position: number | bigint, target: T): T
+  /**
+   * Copies bytes into the mapping.
+   *
+   * @param data a string is written as UTF-8
+   * @param position where to start, in bytes from the start of the mapping. Default: 0.
+   * @returns the number of bytes written: all of `data`
+   * @throws `EACCES` with access `'read'`; `ERR_OUT_OF_RANGE` if the mapping has no room for all of them
+   */
+  write(data: string | ArrayBufferView, position?: number | bigint): number
+  /**
+   * Fills a range, repeating `value`.
+   *
+   * @param value a byte (a number, of which the lowest 8 bits count), a string (UTF-8) or bytes; an empty string stands for zeros
+   * @param start in bytes from the start of the mapping. Default: 0.
+   * @param end in bytes, not included. Default: the end of the mapping.
+   * @returns this mapping
+   * @throws `EACCES` with access `'read'`; `ERR_OUT_OF_RANGE`
+   */
+  fill(value: number | string | ArrayBufferView, start?: number | bigint, end?: number | bigint): this
+  /**
+   * Copies a range to another place of the mapping; the two may overlap.
+   *
+   * @param target where to copy to, in bytes from the start of the mapping
+   * @param start where to copy from. Default: 0.
+   * @param end where to stop, not included. Default: the end of the mapping. Only what fits behind `target` is copied.
+   * @returns this mapping
+   * @throws `EACCES` with access `'read'`; `ERR_OUT_OF_RANGE`
+   */
+  copyWithin(target: number | bigint, start?: number | bigint, end?: number | bigint): this
+  /**
+   * Writes changed pages to the file and resolves when the device has them. Runs off the event loop. With access
+   * `'read'` and `'copy'`, and for memory, there is nothing to write.
+   *
+   * @param offset bytes from the start of the mapping. Default: 0.
+   * @param length bytes. Default: to the end.
+   * @throws (rejects) `EIO`, `ENOSPC`, `EDQUOT`; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
+   * @see msync(2), MS_SYNC
+   */
+  flush(offset?: number | bigint, length?: number | bigint, options?: FlushOptions): Promise<void>
+  flush(options: FlushOptions): Promise<void>
+  /**
+   * Writes changed pages to the file and returns when the device has them.
+   *
+   * @param offset bytes from the start of the mapping. Default: 0.
+   * @param length bytes. Default: to the end.
+   * @throws `EIO`, `ENOSPC`, `EDQUOT`
+   * @see msync(2), MS_SYNC
+   */
+  flushSync(offset?: number | bigint, length?: number | bigint): void
+  /**
+   * Lets go of the file and its memory at once. A second call does nothing.
+   *
+   * What was written is not lost: the kernel has it, as after `fs.write()`. To know that it is on the device, `flush()` first.
+   *
+   * @see munmap(2)
+   */
+  unmap(): void
+  /** The same as {@link unmap}: `using mapping = Mapping.open(...)`. */
+  [Symbol.dispose](): void
+  /** @internal */
+  [inspect.custom](_depth: number, options: InspectOptions): string
+}
+export declare const MADV_CAN_REUSE: number
+export declare const MADV_COLD: number
+export declare const MADV_COLLAPSE: number
+export declare const MADV_DODUMP: number
+export declare const MADV_DOFORK: number
+export declare const MADV_DONTDUMP: number
+export declare const MADV_DONTFORK: number
+export declare const MADV_DONTNEED: number
+export declare const MADV_DONTNEED_LOCKED: number
+export declare const MADV_FREE: number
+export declare const MADV_FREE_REUSABLE: number
+export declare const MADV_FREE_REUSE: number
+export declare const MADV_GUARD_INSTALL: number
+export declare const MADV_GUARD_REMOVE: number
+export declare const MADV_HUGEPAGE: number
+export declare const MADV_HWPOISON: number
+export declare const MADV_KEEPONFORK: number
+export declare const MADV_MERGEABLE: number
+export declare const MADV_NOHUGEPAGE: number
+export declare const MADV_NORMAL: number
+export declare const MADV_PAGEOUT: number
+export declare const MADV_POPULATE_READ: number
+export declare const MADV_POPULATE_WRITE: number
+export declare const MADV_RANDOM: number
+export declare const MADV_REMOVE: number
+export declare const MADV_SEQUENTIAL: number
+export declare const MADV_SOFT_OFFLINE: number
+export declare const MADV_UNMERGEABLE: number
+export declare const MADV_WILLNEED: number
+export declare const MADV_WIPEONFORK: number
+export declare const MADV_ZERO_WIRED_PAGES: number
+export declare const MAP_ANON: number
+export declare const MAP_ANONYMOUS: number
+export declare const MAP_COPY: number
+export declare const MAP_DENYWRITE: number
+export declare const MAP_DROPPABLE: number
+export declare const MAP_EXECUTABLE: number
+export declare const MAP_FILE: number
+export declare const MAP_FIXED: number
+export declare const MAP_FIXED_NOREPLACE: number
+export declare const MAP_GROWSDOWN: number
+export declare const MAP_HASSEMAPHORE: number
+export declare const MAP_HUGETLB: number
+export declare const MAP_HUGE_16GB: number
+export declare const MAP_HUGE_16KB: number
+export declare const MAP_HUGE_16MB: number
+export declare const MAP_HUGE_1GB: number
+export declare const MAP_HUGE_1MB: number
+export declare const MAP_HUGE_256MB: number
+export declare const MAP_HUGE_2GB: number
+export declare const MAP_HUGE_2MB: number
+export declare const MAP_HUGE_32MB: number
+export declare const MAP_HUGE_512KB: number
+export declare const MAP_HUGE_512MB: number
+export declare const MAP_HUGE_64KB: number
+export declare const MAP_HUGE_8MB: number
+export declare const MAP_HUGE_MASK: number
+export declare const MAP_HUGE_SHIFT: number
+export declare const MAP_JIT: number
+export declare const MAP_LOCKED: number
+export declare const MAP_NOCACHE: number
+export declare const MAP_NONBLOCK: number
+export declare const MAP_NORESERVE: number
+export declare const MAP_POPULATE: number
+export declare const MAP_PRIVATE: number
+export declare const MAP_RENAME: number
+export declare const MAP_SHARED: number
+export declare const MAP_SHARED_VALIDATE: number
+export declare const MAP_STACK: number
+export declare const MAP_SYNC: number
+export declare const MAP_TYPE: number
+export declare const MREMAP_DONTUNMAP: number
+export declare const MREMAP_FIXED: number
+export declare const MREMAP_MAYMOVE: number
+export declare const MS_ASYNC: number
+export declare const MS_DEACTIVATE: number
+export declare const MS_INVALIDATE: number
+export declare const MS_KILLPAGES: number
+export declare const MS_SYNC: number
+export declare const PROT_EXEC: number
+export declare const PROT_GROWSDOWN: number
+export declare const PROT_GROWSUP: number
+export declare const PROT_NONE: number
+export declare const PROT_READ: number
+export declare const PROT_WRITE: number
+/** Every constant that this platform has, by name. */
+export declare const constants: Readonly<Record<string, number>>
+/** Bytes in a page of memory: mappings start at multiples of it. */
+export declare const pageSize: number
+/**
+ * A Buffer over mapped memory, without a copy. It may span adjacent mappings. The memory stays for its sake if it is
+ * the last to know of it; after `munmap()` it reads zeros.
+ *
+ * @param addr any mapped address
+ * @param length bytes; 0 gives an empty Buffer
+ * @throws `EACCES` where there is no `PROT_READ`, `ENOMEM` where nothing is mapped, `EPERM` for memory that this package did
+ *   not map, `ERR_OUT_OF_RANGE` for more than one view of the runtime spans
+ */
+export declare function bufferFromPointer(addr: Pointer | number, length: number | bigint): Buffer
+/**
+ * Tells the kernel how the pages of a range will be used, or what to do with them.
+ *
+ * @param addr a multiple of {@link pageSize}
+ * @param length bytes, rounded up to whole pages
+ * @param advice one of `MADV_*`. Some destroy contents: `MADV_DONTNEED` on private memory, `MADV_FREE`, `MADV_REMOVE`.
+ * @throws `EINVAL` for advice that the kernel does not know, `ENOMEM` where nothing is mapped, `EPERM` for pages that this
+ *   package did not map, and others
+ * @see madvise(2)
+ */
+export declare function madvise(addr: Pointer | number, length: number | bigint, advice: number): 0
+/**
+ * Tells which pages of a range are in memory.
+ *
+ * @param addr a multiple of {@link pageSize}
+ * @param length bytes
+ * @returns one byte a page, whose lowest bit is set if the page is in memory; the other bits mean nothing
+ * @throws `EINVAL`, `ENOMEM` where nothing is mapped, `EPERM` for pages that this package did not map
+ * @see mincore(2)
+ */
+export declare function mincore(addr: Pointer | number, length: number | bigint): Uint8Array
+/**
+ * Brings the pages of a range into memory and keeps them there.
+ *
+ * @param addr any address of the first page
+ * @param length bytes
+ * @throws `EAGAIN`, `ENOMEM` past `RLIMIT_MEMLOCK` or where nothing is mapped, `EPERM`
+ * @see mlock(2); POSIX.1-2024 mlock()
+ */
+export declare function mlock(addr: Pointer | number, length: number | bigint): 0
+/**
+ * Maps a file, or memory, into the address space of the process.
+ *
+ * The mapping stays when the descriptor is closed, until `munmap()` or the end of the process. It covers whole pages:
+ * bytes between the end of the file and the end of its last page read as zeros.
+ *
+ * @param addr where to map; `null`, `undefined` or 0 to let the kernel choose. A hint, unless `flags` has `MAP_FIXED`,
+ *   which replaces mappings of this package only.
+ * @param length bytes, more than 0
+ * @param prot `PROT_NONE`, or any of `PROT_READ`, `PROT_WRITE`, `PROT_EXEC` combined by `|`
+ * @param flags `MAP_SHARED` or `MAP_PRIVATE`, and any other `MAP_*`
+ * @param fd an open file; -1 with `MAP_ANONYMOUS`
+ * @param offset where in the file to start, in bytes: a multiple of {@link pageSize}
+ * @returns the address where the mapping really is
+ * @throws `EACCES` if `prot` conflicts with how the file was opened, `EBADF`, `EINVAL` for a length of 0 or an offset that
+ *   is not a page multiple, `ENODEV`, `ENOMEM`, `EPERM`
+ * @see mmap(2); POSIX.1-2024 mmap()
+ */
+export declare function mmap(
+  addr: Pointer | number | null | undefined,
+  length: number | bigint,
+  prot: number,
+  flags: number,
+  fd: number,
+  offset: number | bigint,
+): Pointer
+/**
+ * Sets what may be done with the pages of a range.
+ *
+ * @param addr a multiple of {@link pageSize}
+ * @param length bytes, rounded up to whole pages
+ * @param prot as for {@link mmap}
+ * @throws `EACCES` for `PROT_WRITE` on a shared mapping of a file opened read-only, `EINVAL`, `ENOMEM` where nothing is mapped,
+ *   `EPERM` for pages that this package did not map
+ * @see mprotect(2); POSIX.1-2024 mprotect()
+ */
+export declare function mprotect(addr: Pointer | number, length: number | bigint, prot: number): 0
+/**
+ * Resizes or moves a mapping. Linux only. Buffers over pages that moved away read zeros from then on.
+ *
+ * @param addr a multiple of {@link pageSize}
+ * @param oldLength bytes; 0 maps the same shared pages a second time
+ * @param newLength bytes, more than 0
+ * @param flags `MREMAP_MAYMOVE`, `MREMAP_FIXED`, `MREMAP_DONTUNMAP`
+ * @param newAddr where to, with `MREMAP_FIXED`
+ * @returns the address where the mapping is now
+ * @throws `EFAULT` for a range of more than one mapping, `EINVAL`, `ENOMEM` where it cannot grow, `EPERM` for pages that
+ *   this package did not map, at either end; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` outside Linux
+ * @see mremap(2)
+ */
+export declare function mremap(
+  addr: Pointer | number,
+  oldLength: number | bigint,
+  newLength: number | bigint,
+  flags: number,
+  newAddr?: Pointer | number,
+): Pointer
+/**
+ * Writes changed pages of a shared mapping to its file. With `MS_SYNC` it blocks until the device has them.
+ *
+ * @param addr a multiple of {@link pageSize}
+ * @param length bytes, rounded up to whole pages
+ * @param flags `MS_ASYNC` or `MS_SYNC`, and `MS_INVALIDATE`
+ * @throws `EBUSY`, `EINVAL`, `EIO`, `ENOMEM` where nothing is mapped, `EPERM` for pages that this package did not map
+ * @see msync(2); POSIX.1-2024 msync()
+ */
+export declare function msync(addr: Pointer | number, length: number | bigint, flags: number): 0
+/**
+ * Undoes {@link mlock}.
+ *
+ * @param addr any address of the first page
+ * @param length bytes
+ * @throws `ENOMEM` where nothing is mapped, `EPERM` for pages that this package did not map
+ * @see munlock(2); POSIX.1-2024 munlock()
+ */
+export declare function munlock(addr: Pointer | number, length: number | bigint): 0
+/**
+ * Unmaps every page that holds a part of a range. Pages of the range without a mapping are no error. Buffers over
+ * the range keep their length and read zeros from then on.
+ *
+ * @param addr a multiple of {@link pageSize}
+ * @param length bytes, more than 0
+ * @throws `EINVAL`; `EPERM` for pages that this package did not map
+ * @see munmap(2); POSIX.1-2024 munmap()
+ */
+export declare function munmap(addr: Pointer | number, length: number | bigint): 0
+/** How to make memory for {@link Mapping.anonymous}. */
+export interface AnonymousOptions {
+  /** Bring all pages into memory before returning (Linux; blocks). Default: `false`. */
+  populate?: boolean
+  /** Set no swap space aside (Linux). Default: `false`. */
+  noReserve?: boolean
+  /** The kind of buffer that views are made over. Default: `'auto'`. */
+  views?: Views
+}
+/** Options of {@link Mapping.flush}. */
+export interface FlushOptions {
+  /** Aborts between pieces of 64 MiB: what is written by then is written. */
+  signal?: AbortSignal
+}
+/** How to open a file for {@link Mapping.open}. */
+export interface OpenOptions {
+  /** What the mapping allows. Default: `'read'`. */
+  access?: Access
+  /** The first byte, any. Default: 0. */
+  offset?: number | bigint
+  /** Bytes. Default: all from `offset` to the end of the file. */
+  length?: number | bigint
+  /**
+   * Make the file if there is none (`true`), or fail with `EEXIST` if there is one (`'exclusive'`). Lets the file grow, too.
+   * Needs access `'write'`. Default: `false`.
+   */
+  create?: boolean | 'exclusive'
+  /** Let the file grow to `offset + length` bytes. Needs access `'write'`. Default: as `create`. */
+  grow?: boolean
+  /** Permission bits of a file that is made. Default: `0o666`, less the umask. */
+  mode?: number
+  /**
+   * Give disk blocks to what grows, so that a full disk is `ENOSPC` from `open()` and not a lost write later.
+   * Default: `true`.
+   */
+  preallocate?: boolean
+  /** Bring all pages into memory before returning (Linux; blocks). Default: `false`. */
+  populate?: boolean
+  /** The kind of buffer that views are made over. Default: `'auto'`. */
+  views?: Views
+}
+/** A failed system call, as Node's `fs` reports one. */
+export interface SystemError extends Error {
+  /** The name of the error number: `'EACCES'`. */
+  code: string
+  /** The error number, negative. */
+  errno: number
+  /** The name of the call: `'mmap'`. */
+  syscall: string
+  /** The file, if one was named. */
+  path?: string | Buffer
+}
+/** The constructor of a typed array or of DataView. */
+export interface ViewConstructor<T> {
+  new (buffer: ArrayBuffer, byteOffset: number, length: number): T
+  readonly BYTES_PER_ELEMENT?: number
+}
+/**
+ * What a mapping allows. `'read'`: reading. `'write'`: reading and writing, into the file. `'copy'`: reading and
+ * writing, but what is written stays in this process.
+ */
+export type Access = 'read' | 'write' | 'copy'
+/** An address in this process. */
+export type Pointer = bigint
+/** What a mapping hands out as its memory. */
+export type Views = 'auto' | 'shared' | 'detachable'
+
+export {}

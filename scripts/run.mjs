@@ -1,0 +1,145 @@
+// The commands of the README on a fresh clone: each installs and builds what is missing or stale, then does its work.
+//
+//   node scripts/run.mjs start | test | build | lint | bench [argument...]
+
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+process.chdir(root)
+const OLDEST_RUST = [1, 88]
+
+/** Runs a command and ends this process if it fails. */
+function run(command, args, options = {}) {
+  const { status, signal, error } = spawnSync(command, args, { stdio: 'inherit', ...options })
+  if (error) fail(`${command} does not start: ${error.message}`)
+  if (status !== 0) process.exit(status ?? (signal ? 1 : 0))
+}
+
+/** Runs a program of a package among the dependencies. */
+function bin(name, args, options) {
+  run(join('node_modules', '.bin', name), args, options)
+}
+
+function fail(message) {
+  console.error(message)
+  process.exit(1)
+}
+
+const hashOf = (...files) => {
+  const hash = createHash('sha256')
+  for (const file of files) hash.update(file).update(readFileSync(file))
+  return hash.digest('hex')
+}
+
+/** Does `work` unless `stamp` says that it was done for these very inputs. */
+function once(stamp, hash, work) {
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return
+  work()
+  writeFileSync(stamp, hash)
+}
+
+function install() {
+  once('node_modules/.installed', hashOf('package-lock.json'), () => {
+    run('npm', ['ci', '--ignore-scripts', '--loglevel=error'])
+  })
+}
+
+function checkRust() {
+  const { stdout, error } = spawnSync('cargo', ['--version'], { encoding: 'utf8' })
+  const wanted = `Rust ${OLDEST_RUST.join('.')} or newer is needed to build the addon: install it with rustup (https://rustup.rs)`
+  if (error) fail(`${wanted}.`)
+  const [, major, minor] = /cargo (\d+)\.(\d+)/.exec(stdout) ?? fail(`cargo --version says ${stdout}`)
+  if (major * 1000 + Number(minor) < OLDEST_RUST[0] * 1000 + OLDEST_RUST[1])
+    fail(`${wanted}; this is ${stdout.trim()}.`)
+}
+
+function buildAddon() {
+  checkRust()
+  const crate = ['--manifest-path', 'crates/node/Cargo.toml', '--package', 'mmap-native-node']
+  const output = ['--output-dir', 'native', '--js', 'binding.js', '--dts', 'binding.d.ts']
+  bin('napi', ['build', '--release', '--platform', ...crate, ...output], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+}
+
+/** index.d.ts: the whole public API on one page. */
+function buildTypes() {
+  const sources = readdirSync('src').map((file) => join('src', file))
+  const inputs = [...sources, 'native/binding.d.ts', 'package-lock.json', 'scripts/run.mjs', 'index.d.ts']
+  const hash = () => hashOf(...inputs.filter((file) => existsSync(file)))
+  const stamp = 'dist/.types'
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === hash()) return
+  bin('dts-bundle-generator', [
+    '--silent',
+    '--no-banner',
+    '--sort',
+    '--export-referenced-types=false',
+    '-o',
+    'index.d.ts',
+    'src/index.ts',
+  ])
+  bin('prettier', ['--log-level=warn', '--write', 'index.d.ts'])
+  writeFileSync(stamp, hash())
+}
+
+function build() {
+  install()
+  buildAddon()
+  bin('tsc', ['-p', 'tsconfig.json'])
+  buildTypes()
+  bin('tsc', ['-p', 'tsconfig.build.json'])
+}
+
+const commands = {
+  build,
+
+  start(args) {
+    build()
+    run(process.execPath, ['build/examples/synopsis.js', ...args])
+  },
+
+  test(args) {
+    build()
+    // The core's tests ask the kernel what is mapped: one at a time, so that none maps what another has just unmapped.
+    run('cargo', ['test', '--quiet', '--package', 'mmap-native-core', '--', '--test-threads=1'])
+    bin('ava', args)
+  },
+
+  bench(args) {
+    build()
+    run(process.execPath, ['--expose-gc', 'build/bench/index.js', ...args])
+  },
+
+  /** Formats, lints and types; then that the generated files are those of these sources. */
+  lint() {
+    install()
+    run('cargo', ['fmt', '--check'])
+    run('cargo', ['clippy', '--workspace', '--quiet', '--', '-D', 'warnings'])
+    run('cargo', [
+      'clippy',
+      '--package',
+      'mmap-native-core',
+      '--all-targets',
+      '--quiet',
+      '--',
+      '-D',
+      'warnings',
+    ])
+    const generated = ['index.d.ts', 'native/binding.js', 'native/binding.d.ts']
+    const before = generated.map((file) => (existsSync(file) ? readFileSync(file, 'utf8') : ''))
+    rmSync('dist', { recursive: true, force: true })
+    build()
+    const stale = generated.filter((file, index) => readFileSync(file, 'utf8') !== before[index])
+    if (stale.length > 0) fail(`generated files were stale, and have been made anew: ${stale.join(', ')}`)
+    bin('prettier', ['--log-level=warn', '--check', '.'])
+    bin('oxlint', ['--deny-warnings'])
+  },
+}
+
+const [command = '', ...args] = process.argv.slice(2)
+const work = commands[command] ?? fail(`usage: node scripts/run.mjs ${Object.keys(commands).join(' | ')}`)
+work(args)

@@ -1,0 +1,136 @@
+/** Errors as Node's own: with `code`, and for system errors `errno`, `syscall` and `path`. */
+import { constants } from 'node:os'
+import * as util from 'node:util'
+
+/** A failed system call, as Node's `fs` reports one. */
+export interface SystemError extends Error {
+  /** The name of the error number: `'EACCES'`. */
+  code: string
+  /** The error number, negative. */
+  errno: number
+  /** The name of the call: `'mmap'`. */
+  syscall: string
+  /** The file, if one was named. */
+  path?: string | Buffer
+}
+
+type ErrorClass = new (message: string) => Error
+
+/** An error whose stack reads `TypeError [CODE]: message`, as Node's own do. */
+function coded(Class: ErrorClass, code: string, message: string): Error & { code: string } {
+  const error = new Class(message)
+  const name = error.name
+  error.name = `${name} [${code}]`
+  void error.stack // written now, with the code in it
+  Object.defineProperty(error, 'name', { value: name, configurable: true, enumerable: false, writable: true })
+  return Object.assign(error, { code })
+}
+
+function received(value: unknown): string {
+  if (value === null || value === undefined) return `Received ${value}`
+  if (typeof value === 'function') return `Received function ${value.name}`
+  if (typeof value === 'object') {
+    const name: unknown = value.constructor?.name
+    return typeof name === 'string' && name !== ''
+      ? `Received an instance of ${name}`
+      : `Received ${util.inspect(value, { depth: -1 })}`
+  }
+  let text = util.inspect(value, { colors: false })
+  if (text.length > 28) text = `${text.slice(0, 25)}...`
+  return `Received type ${typeof value} (${text})`
+}
+
+export function invalidArgType(name: string, expected: string, value: unknown): Error {
+  const what = name.includes('.') ? 'property' : 'argument'
+  return coded(
+    TypeError,
+    'ERR_INVALID_ARG_TYPE',
+    `The "${name}" ${what} must be ${expected}. ${received(value)}`,
+  )
+}
+
+export function invalidArgValue(name: string, reason: string, value: unknown): Error {
+  const what = name.includes('.') ? 'property' : 'argument'
+  const text = util.inspect(value, { depth: 0 }).slice(0, 128)
+  return coded(TypeError, 'ERR_INVALID_ARG_VALUE', `The ${what} '${name}' ${reason}. Received ${text}`)
+}
+
+export function outOfRange(name: string, range: string, value: unknown): Error {
+  const text = typeof value === 'bigint' ? `${value}n` : util.inspect(value)
+  return coded(
+    RangeError,
+    'ERR_OUT_OF_RANGE',
+    `The value of "${name}" is out of range. It must be ${range}. Received ${text}`,
+  )
+}
+
+export function closed(): Error {
+  return coded(Error, 'ERR_MAPPING_CLOSED', 'The mapping was unmapped')
+}
+
+export function tooLarge(length: number, largest: number): Error {
+  const message =
+    `The mapping has ${length} bytes, and one view in this runtime spans at most ${largest}. ` +
+    'Use view(constructor, byteOffset, length) or read(position, length) for a part of it'
+  return coded(RangeError, 'ERR_BUFFER_TOO_LARGE', message)
+}
+
+export function unavailable(feature: string, reason: string): Error {
+  const message = `The feature ${feature} is unavailable here: ${reason}`
+  return coded(TypeError, 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM', message)
+}
+
+export function illegalConstructor(): Error {
+  return coded(
+    TypeError,
+    'ERR_ILLEGAL_CONSTRUCTOR',
+    'Illegal constructor: use Mapping.open() or Mapping.anonymous()',
+  )
+}
+
+export function aborted(signal: AbortSignal): Error {
+  const error = new Error('The operation was aborted', { cause: signal.reason })
+  error.name = 'AbortError'
+  return Object.assign(error, { code: 'ABORT_ERR' })
+}
+
+/** The name and the description of a positive error number. */
+function describe(errno: number): [code: string, text: string] {
+  const known = util.getSystemErrorMap?.().get(-errno)
+  if (known !== undefined) return known
+  const code = Object.entries(constants.errno).find(([, value]) => value === errno)?.[0]
+  return code === undefined ? [`E${errno}`, `unknown system error ${errno}`] : [code, code]
+}
+
+function systemError(
+  errno: number,
+  syscall: string,
+  detail: string,
+  path: string | Buffer | undefined,
+): SystemError {
+  const [code, text] = describe(errno)
+  const file = path === undefined ? '' : ` '${path}'`
+  const why = detail === '' ? '' : ` (${detail})`
+  const error = new Error(`${code}: ${text}, ${syscall}${file}${why}`)
+  return Object.assign(error, { errno: -errno, code, syscall }, path === undefined ? {} : { path })
+}
+
+/**
+ * The error that a failure in native code stands for: its message has the fields that
+ * `crates/node/src/error.rs` wrote. Anything else is passed on as it is.
+ */
+export function fromNative(thrown: unknown, path?: string | Buffer): unknown {
+  if (!(thrown instanceof Error)) return thrown
+  const [kind, ...fields] = thrown.message.split('\u001f')
+  const [first = '', second = '', third = ''] = fields
+  if (kind === 'closed') return closed()
+  if (kind === 'range') {
+    return coded(
+      RangeError,
+      'ERR_OUT_OF_RANGE',
+      `The value of "${first}" is out of range. It must be >= 0 and <= ${second} (${third})`,
+    )
+  }
+  if (kind === 'system') return systemError(Number(first), second, third, path)
+  return thrown
+}

@@ -1,0 +1,7 @@
+/** mmap-native: memory-mapped files, and the POSIX calls below them. */
+export * from './constants'
+export * from './raw'
+export { Mapping } from './mapping'
+export type { Access, AnonymousOptions, FlushOptions, OpenOptions, ViewConstructor } from './mapping'
+export type { SystemError } from './errors'
+export type { Views } from './views'

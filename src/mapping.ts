@@ -1,0 +1,546 @@
+/** {@link Mapping}: a typed, disposable object over a mapped file or memory. */
+import type { FileHandle } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { inspect, type InspectOptions } from 'node:util'
+import {
+  aborted,
+  closed,
+  fromNative,
+  illegalConstructor,
+  invalidArgType,
+  invalidArgValue,
+  outOfRange,
+  tooLarge,
+} from './errors'
+import { native, type Handle } from './native'
+import * as validate from './validate'
+import { LARGEST_VIEW, type Views, areShared, leadOf } from './views'
+
+/**
+ * What a mapping allows. `'read'`: reading. `'write'`: reading and writing, into the file. `'copy'`: reading and
+ * writing, but what is written stays in this process.
+ */
+export type Access = 'read' | 'write' | 'copy'
+
+/** How to open a file for {@link Mapping.open}. */
+export interface OpenOptions {
+  /** What the mapping allows. Default: `'read'`. */
+  access?: Access
+  /** The first byte, any. Default: 0. */
+  offset?: number | bigint
+  /** Bytes. Default: all from `offset` to the end of the file. */
+  length?: number | bigint
+  /**
+   * Make the file if there is none (`true`), or fail with `EEXIST` if there is one (`'exclusive'`). Lets the file grow, too.
+   * Needs access `'write'`. Default: `false`.
+   */
+  create?: boolean | 'exclusive'
+  /** Let the file grow to `offset + length` bytes. Needs access `'write'`. Default: as `create`. */
+  grow?: boolean
+  /** Permission bits of a file that is made. Default: `0o666`, less the umask. */
+  mode?: number
+  /**
+   * Give disk blocks to what grows, so that a full disk is `ENOSPC` from `open()` and not a lost write later.
+   * Default: `true`.
+   */
+  preallocate?: boolean
+  /** Bring all pages into memory before returning (Linux; blocks). Default: `false`. */
+  populate?: boolean
+  /** The kind of buffer that views are made over. Default: `'auto'`. */
+  views?: Views
+}
+
+/** How to make memory for {@link Mapping.anonymous}. */
+export interface AnonymousOptions {
+  /** Bring all pages into memory before returning (Linux; blocks). Default: `false`. */
+  populate?: boolean
+  /** Set no swap space aside (Linux). Default: `false`. */
+  noReserve?: boolean
+  /** The kind of buffer that views are made over. Default: `'auto'`. */
+  views?: Views
+}
+
+/** Options of {@link Mapping.flush}. */
+export interface FlushOptions {
+  /** Aborts between pieces of 64 MiB: what is written by then is written. */
+  signal?: AbortSignal
+}
+
+/** The constructor of a typed array or of DataView. */
+export interface ViewConstructor<T> {
+  new (buffer: ArrayBuffer, byteOffset: number, length: number): T
+  readonly BYTES_PER_ELEMENT?: number
+}
+
+/** As `mod open_flags` in `crates/node/src/mapping.rs`. */
+const OpenFlags = { create: 1, exclusive: 2, grow: 4, preallocate: 8, populate: 16, noReserve: 32 } as const
+
+const TypedArray = Object.getPrototypeOf(Uint8Array) as abstract new () => NodeJS.TypedArray
+
+const ACCESSES = ['read', 'write', 'copy'] as const
+const VIEWS = ['auto', 'shared', 'detachable'] as const
+const FLUSH_PIECE = 64 * 1024 * 1024
+
+/** What a new Mapping is made of; only this file has one. */
+interface Parts {
+  handle: Handle
+  offset: number
+  access: Access
+  views: Views
+  path: string | Buffer | undefined
+}
+
+const PARTS = Symbol('parts')
+
+function isFileHandle(value: unknown): value is FileHandle {
+  return typeof value === 'object' && value !== null && 'fd' in value && typeof value.fd === 'number'
+}
+
+/** What native code opens, and the path for messages. */
+function source(file: unknown): { file: string | Uint8Array | number; path: string | Buffer | undefined } {
+  if (typeof file === 'number') return { file: validate.fileDescriptor('file', file), path: undefined }
+  if (isFileHandle(file)) return { file: file.fd, path: undefined }
+  const path = file instanceof URL ? fileURLToPath(file) : file
+  if (typeof path !== 'string' && !(path instanceof Uint8Array)) {
+    throw invalidArgType('file', 'a string, a URL, a Buffer, a file descriptor, or a FileHandle', file)
+  }
+  if (typeof path === 'string' ? path.includes('\0') : path.includes(0)) {
+    throw invalidArgValue('file', 'must be without null bytes', file)
+  }
+  return { file: path, path: typeof path === 'string' ? path : Buffer.from(path) }
+}
+
+/**
+ * A range of bytes of a file, or of memory, mapped into the process.
+ *
+ * ```js
+ * using mapping = Mapping.open('data.bin')
+ * mapping.bytes.readUInt32LE(0)
+ * ```
+ *
+ * `unmap()`, or the end of a `using` block, lets go of the file and its memory at once; a mapping that is dropped
+ * without it is freed when it and its views have been collected. Views that are left over after `unmap()` read
+ * zeros (SharedArrayBuffer) or have length 0 (ArrayBuffer); they never reach memory of anybody else.
+ *
+ * Every method and view property throws `ERR_MAPPING_CLOSED` after `unmap()`.
+ */
+export class Mapping implements Disposable {
+  /** Bytes. */
+  readonly length: number
+  /** Where in the file the mapping starts, in bytes. */
+  readonly offset: number
+  /** What the mapping allows. */
+  readonly access: Access
+  /** The file, as it was named to {@link Mapping.open}; `undefined` for a descriptor and for memory. */
+  readonly path: string | Buffer | undefined
+
+  readonly #handle: Handle
+  readonly #shared: boolean
+  #closed = false
+  #buffer: ArrayBuffer | SharedArrayBuffer | undefined
+  #bytes: Buffer | undefined
+  /** ArrayBuffers to detach when the mapping goes. */
+  #detachable: WeakRef<ArrayBuffer>[] = []
+
+  private constructor(key: symbol, parts: unknown) {
+    if (key !== PARTS) throw illegalConstructor()
+    const { handle, offset, access, views, path } = parts as Parts
+    this.#handle = handle
+    this.#shared = areShared(views)
+    this.length = native.mappingLength(handle)
+    this.offset = offset
+    this.access = access
+    this.path = path
+  }
+
+  /**
+   * Maps a file, or a part of it.
+   *
+   * An empty file gives an empty mapping. The file may be closed, renamed or removed afterwards: the mapping keeps
+   * a descriptor of its own until `unmap()`.
+   *
+   * @param file a path, a file URL, an open descriptor or a FileHandle; the latter two stay open, and yours
+   * @throws system errors as `fs.open()` and mmap(2): `ENOENT`, `EACCES`, `EISDIR`, `ENODEV` for what cannot be mapped,
+   *   `ENOMEM`, `ENOSPC` and `EFBIG` if the file cannot grow; `ERR_OUT_OF_RANGE` for a range that the file does not have
+   * @see open(2), mmap(2)
+   */
+  static open(file: string | URL | Buffer | number | FileHandle, options?: OpenOptions): Mapping {
+    const given = validate.options(options, [
+      'access',
+      'offset',
+      'length',
+      'create',
+      'grow',
+      'mode',
+      'preallocate',
+      'populate',
+      'views',
+    ])
+    const what = source(file)
+    const {
+      access: how = 'read',
+      offset: from = 0,
+      length: size,
+      create = false,
+      grow = create !== false,
+    } = given
+    const { mode = 0o666, preallocate = true, populate = false, views: kind = 'auto' } = given
+
+    const access = validate.oneOf('options.access', how, ACCESSES)
+    const views = validate.oneOf('options.views', kind, VIEWS)
+    const offset = validate.integer('options.offset', from)
+    const length = size === undefined ? undefined : validate.integer('options.length', size)
+    const creates = create === 'exclusive' || validate.boolean('options.create', create)
+    const grows = validate.boolean('options.grow', grow)
+    const permissions = validate.integer('options.mode', mode, 0, 0o7777)
+    if ((creates || grows) && access !== 'write') {
+      throw invalidArgValue('options.access', "must be 'write' for a file to be made or to grow", access)
+    }
+    if (creates && typeof what.file === 'number') {
+      throw invalidArgValue('options.create', 'must not be given with an open file', create)
+    }
+    areShared(views)
+    const flags =
+      (creates ? OpenFlags.create : 0) |
+      (create === 'exclusive' ? OpenFlags.exclusive : 0) |
+      (grows ? OpenFlags.grow : 0) |
+      (validate.boolean('options.preallocate', preallocate) ? OpenFlags.preallocate : 0) |
+      (validate.boolean('options.populate', populate) ? OpenFlags.populate : 0)
+    try {
+      const handle = native.mappingOpen(what.file, access, offset, length, flags, permissions)
+      return new Mapping(PARTS, { handle, offset, access, views, path: what.path } satisfies Parts)
+    } catch (error) {
+      throw fromNative(error, what.path)
+    }
+  }
+
+  /**
+   * Maps zeroed memory of this process, with access `'write'`. Memory that is never touched costs nothing.
+   *
+   * @param length bytes
+   * @throws `ENOMEM`
+   * @see mmap(2), MAP_ANONYMOUS
+   */
+  static anonymous(length: number | bigint, options?: AnonymousOptions): Mapping {
+    const given = validate.options(options, ['populate', 'noReserve', 'views'])
+    const { populate = false, noReserve = false, views: kind = 'auto' } = given
+    const size = validate.integer('length', length)
+    const views = validate.oneOf('options.views', kind, VIEWS)
+    areShared(views)
+    const flags =
+      (validate.boolean('options.populate', populate) ? OpenFlags.populate : 0) |
+      (validate.boolean('options.noReserve', noReserve) ? OpenFlags.noReserve : 0)
+    try {
+      const handle = native.mappingAnonymous(size, flags)
+      return new Mapping(PARTS, {
+        handle,
+        offset: 0,
+        access: 'write',
+        views,
+        path: undefined,
+      } satisfies Parts)
+    } catch (error) {
+      throw fromNative(error)
+    }
+  }
+
+  /** Whether the mapping was unmapped. */
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** The address of the first byte, for the raw functions; 0 for an empty mapping and after `unmap()`. */
+  get address(): bigint {
+    return this.#closed ? 0n : native.mappingAddress(this.#handle)
+  }
+
+  /**
+   * The memory under {@link bytes}: a SharedArrayBuffer where the runtime can make one over mapped memory, otherwise
+   * an ArrayBuffer (see the option `views`). If `offset` is not a multiple of 8 it starts `offset % 8` bytes before the mapping, so
+   * that typed arrays over it can be aligned; `bytes.byteOffset` says so, and {@link view} allows for it.
+   *
+   * Made on first use and kept.
+   *
+   * @throws `ERR_BUFFER_TOO_LARGE` if the mapping is larger than one view of this runtime spans
+   */
+  get buffer(): ArrayBuffer | SharedArrayBuffer {
+    this.#check()
+    if (this.#buffer === undefined) {
+      const largest = LARGEST_VIEW - leadOf(this.offset)
+      if (this.length > largest) throw tooLarge(this.length, largest)
+      this.#buffer = this.#makeBuffer(0, this.length)
+    }
+    return this.#buffer
+  }
+
+  /**
+   * All bytes of the mapping as a Buffer, without a copy. Made on first use and kept.
+   *
+   * @throws `ERR_BUFFER_TOO_LARGE` if the mapping is larger than one view of this runtime spans
+   */
+  get bytes(): Buffer {
+    this.#check()
+    this.#bytes ??= Buffer.from(this.buffer as ArrayBuffer, leadOf(this.offset), this.length)
+    return this.#bytes
+  }
+
+  /**
+   * All bytes of the mapping as a DataView, without a copy.
+   *
+   * @throws `ERR_BUFFER_TOO_LARGE` if the mapping is larger than one view of this runtime spans
+   */
+  get dataView(): DataView {
+    return new DataView(this.buffer, leadOf(this.offset), this.length)
+  }
+
+  /**
+   * A part of the mapping as a typed array, a DataView or a Buffer, without a copy: of any part of a mapping of any size.
+   *
+   * @param constructor `Float64Array`, `Uint8Array`, `DataView`, `Buffer`...
+   * @param byteOffset where to start, in bytes from the start of the mapping. `offset + byteOffset` must be a multiple of the
+   *   element size. Default: 0.
+   * @param length elements; bytes for DataView and Buffer. Default: as many whole ones as there are.
+   * @throws `ERR_OUT_OF_RANGE`
+   */
+  view(constructor: typeof Buffer, byteOffset?: number | bigint, length?: number | bigint): Buffer
+  view<T extends ArrayBufferView>(
+    constructor: ViewConstructor<T>,
+    byteOffset?: number | bigint,
+    length?: number | bigint,
+  ): T
+  view(constructor: unknown, byteOffset: number | bigint = 0, length?: number | bigint): ArrayBufferView {
+    this.#check()
+    const Class = constructor as ViewConstructor<ArrayBufferView> & { prototype: unknown }
+    const isTypedArray = typeof constructor === 'function' && Class.prototype instanceof TypedArray
+    if (!isTypedArray && constructor !== DataView) {
+      throw invalidArgType('constructor', 'a typed array constructor, DataView, or Buffer', constructor)
+    }
+    const size = (isTypedArray && Class.BYTES_PER_ELEMENT) || 1
+    const start = validate.integer('byteOffset', byteOffset, 0, this.length)
+    if ((this.offset + start) % size !== 0) {
+      const where =
+        this.offset % size === 0
+          ? ''
+          : ` from ${size - (this.offset % size)} on, as the mapping starts at offset ${this.offset}`
+      throw outOfRange('byteOffset', `a multiple of ${size}${where}`, byteOffset)
+    }
+    const room = Math.floor((this.length - start) / size)
+    const count = length === undefined ? room : validate.integer('length', length, 0, room)
+
+    const [buffer, at] = this.#window(start, count * size)
+    if (Class.prototype instanceof Buffer || constructor === Buffer)
+      return Buffer.from(buffer as ArrayBuffer, at, count)
+    return new Class(buffer as ArrayBuffer, at, count)
+  }
+
+  /**
+   * Copies bytes out of the mapping. Works for every part of a mapping of any size, in every runtime.
+   *
+   * @param position where to start, in bytes from the start of the mapping
+   * @param length bytes to copy into a new Buffer
+   * @returns the copy
+   * @throws `ERR_OUT_OF_RANGE` if the mapping does not have these bytes
+   */
+  read(position: number | bigint, length: number | bigint): Buffer
+  /**
+   * Copies bytes out of the mapping into `target`, as many as it takes.
+   *
+   * @param position where to start, in bytes from the start of the mapping
+   * @param target what to fill
+   * @returns `target`
+   * @throws `ERR_OUT_OF_RANGE` if the mapping does not have these bytes
+   */
+  read<T extends ArrayBufferView>(position: number | bigint, target: T): T
+  read(position: number | bigint, into: unknown): ArrayBufferView {
+    this.#check()
+    const start = validate.integer('position', position, 0, this.length)
+    const room = this.length - start
+    const target = ArrayBuffer.isView(into)
+      ? into
+      : Buffer.allocUnsafe(validate.integer('length', into, 0, room))
+    const bytes = validate.bytesOf('target', target)
+    if (bytes.length > room) throw outOfRange('target.byteLength', `<= ${room}`, bytes.length)
+    this.#native(() => native.mappingRead(this.#handle, start, bytes))
+    return target
+  }
+
+  /**
+   * Copies bytes into the mapping.
+   *
+   * @param data a string is written as UTF-8
+   * @param position where to start, in bytes from the start of the mapping. Default: 0.
+   * @returns the number of bytes written: all of `data`
+   * @throws `EACCES` with access `'read'`; `ERR_OUT_OF_RANGE` if the mapping has no room for all of them
+   */
+  write(data: string | ArrayBufferView, position: number | bigint = 0): number {
+    this.#check()
+    const start = validate.integer('position', position, 0, this.length)
+    const bytes = typeof data === 'string' ? Buffer.from(data) : validate.bytesOf('data', data)
+    const room = this.length - start
+    if (bytes.length > room) throw outOfRange('data.byteLength', `<= ${room}`, bytes.length)
+    this.#native(() => native.mappingWrite(this.#handle, start, bytes))
+    return bytes.length
+  }
+
+  /**
+   * Fills a range, repeating `value`.
+   *
+   * @param value a byte (a number, of which the lowest 8 bits count), a string (UTF-8) or bytes; an empty string stands for zeros
+   * @param start in bytes from the start of the mapping. Default: 0.
+   * @param end in bytes, not included. Default: the end of the mapping.
+   * @returns this mapping
+   * @throws `EACCES` with access `'read'`; `ERR_OUT_OF_RANGE`
+   */
+  fill(value: number | string | ArrayBufferView, start: number | bigint = 0, end?: number | bigint): this {
+    this.#check()
+    const from = validate.integer('start', start, 0, this.length)
+    const to = end === undefined ? this.length : validate.integer('end', end, from, this.length)
+    const pattern =
+      typeof value === 'number'
+        ? Uint8Array.of(validate.integer('value', value, Number.MIN_SAFE_INTEGER))
+        : typeof value === 'string'
+          ? Buffer.from(value)
+          : validate.bytesOf('value', value)
+    if (pattern.length === 0 && typeof value !== 'string')
+      throw invalidArgValue('value', 'must not be empty', value)
+    this.#native(() => native.mappingFill(this.#handle, pattern, from, to - from))
+    return this
+  }
+
+  /**
+   * Copies a range to another place of the mapping; the two may overlap.
+   *
+   * @param target where to copy to, in bytes from the start of the mapping
+   * @param start where to copy from. Default: 0.
+   * @param end where to stop, not included. Default: the end of the mapping. Only what fits behind `target` is copied.
+   * @returns this mapping
+   * @throws `EACCES` with access `'read'`; `ERR_OUT_OF_RANGE`
+   */
+  copyWithin(target: number | bigint, start: number | bigint = 0, end?: number | bigint): this {
+    this.#check()
+    const to = validate.integer('target', target, 0, this.length)
+    const from = validate.integer('start', start, 0, this.length)
+    const stop = end === undefined ? this.length : validate.integer('end', end, from, this.length)
+    const count = Math.min(stop - from, this.length - to)
+    this.#native(() => native.mappingCopyWithin(this.#handle, to, from, count))
+    return this
+  }
+
+  /**
+   * Writes changed pages to the file and resolves when the device has them. Runs off the event loop. With access
+   * `'read'` and `'copy'`, and for memory, there is nothing to write.
+   *
+   * @param offset bytes from the start of the mapping. Default: 0.
+   * @param length bytes. Default: to the end.
+   * @throws (rejects) `EIO`, `ENOSPC`, `EDQUOT`; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
+   * @see msync(2), MS_SYNC
+   */
+  async flush(offset?: number | bigint, length?: number | bigint, options?: FlushOptions): Promise<void>
+  async flush(options: FlushOptions): Promise<void>
+  async flush(
+    offset?: number | bigint | FlushOptions,
+    length?: number | bigint,
+    options?: FlushOptions,
+  ): Promise<void> {
+    this.#check()
+    if (typeof offset === 'object' && offset !== null) return this.flush(undefined, undefined, offset)
+    const { signal: given } = validate.options(options, ['signal'])
+    const signal = validate.signal('options.signal', given)
+    const range = this.#range(offset, length)
+    // The signal is looked at between pieces. An empty range has one piece, for the errors that it may give.
+    let start = range.start
+    do {
+      if (signal?.aborted) throw aborted(signal)
+      this.#check()
+      const piece = Math.min(FLUSH_PIECE, range.end - start)
+      try {
+        await native.mappingFlush(this.#handle, start, piece)
+      } catch (error) {
+        throw fromNative(error, this.path)
+      }
+      start += piece
+    } while (start < range.end)
+  }
+
+  /**
+   * Writes changed pages to the file and returns when the device has them.
+   *
+   * @param offset bytes from the start of the mapping. Default: 0.
+   * @param length bytes. Default: to the end.
+   * @throws `EIO`, `ENOSPC`, `EDQUOT`
+   * @see msync(2), MS_SYNC
+   */
+  flushSync(offset?: number | bigint, length?: number | bigint): void {
+    this.#check()
+    const { start, end } = this.#range(offset, length)
+    this.#native(() => native.mappingFlushSync(this.#handle, start, end - start))
+  }
+
+  /**
+   * Lets go of the file and its memory at once. A second call does nothing.
+   *
+   * What was written is not lost: the kernel has it, as after `fs.write()`. To know that it is on the device, `flush()` first.
+   *
+   * @see munmap(2)
+   */
+  unmap(): void {
+    if (this.#closed) return
+    this.#native(() => native.mappingUnmap(this.#handle))
+    this.#closed = true
+    this.#buffer = undefined
+    this.#bytes = undefined
+    for (const reference of this.#detachable) {
+      const buffer = reference.deref()
+      if (buffer !== undefined) native.detach(buffer)
+    }
+    this.#detachable = []
+  }
+
+  /** The same as {@link unmap}: `using mapping = Mapping.open(...)`. */
+  [Symbol.dispose](): void {
+    this.unmap()
+  }
+
+  /** @internal */
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    const { path, offset, length, access, closed } = this
+    return `Mapping ${inspect({ path, offset, length, access, closed }, options)}`
+  }
+
+  #check(): void {
+    if (this.#closed) throw closed()
+  }
+
+  /** Runs a native call, and makes its failure an error of this file. */
+  #native<T>(call: () => T): T {
+    try {
+      return call()
+    } catch (error) {
+      throw fromNative(error, this.path)
+    }
+  }
+
+  /** Checks an optional `(offset, length)`. */
+  #range(offset: unknown = 0, length?: unknown): { start: number; end: number } {
+    const start = validate.integer('offset', offset, 0, this.length)
+    const room = this.length - start
+    return { start, end: start + (length === undefined ? room : validate.integer('length', length, 0, room)) }
+  }
+
+  /** The buffer that has a range, and where in it the range starts. */
+  #window(start: number, length: number): [ArrayBuffer | SharedArrayBuffer, number] {
+    const lead = leadOf(this.offset)
+    if (this.length <= LARGEST_VIEW - lead) return [this.buffer, lead + start]
+    const windowLead = leadOf(this.offset + start)
+    if (length > LARGEST_VIEW - windowLead) throw tooLarge(length, LARGEST_VIEW - windowLead)
+    return [this.#makeBuffer(start, length), length === 0 ? 0 : windowLead]
+  }
+
+  #makeBuffer(start: number, length: number): ArrayBuffer | SharedArrayBuffer {
+    // No memory can be mapped for no bytes; the lead, which is in the file's page, is left out with them.
+    if (length === 0) return new (this.#shared ? SharedArrayBuffer : ArrayBuffer)(leadOf(this.offset + start))
+    const buffer = this.#native(() => native.mappingView(this.#handle, start, length, this.#shared))
+    if (buffer instanceof ArrayBuffer) this.#detachable.push(new WeakRef(buffer))
+    return buffer
+  }
+}
