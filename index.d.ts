@@ -48,6 +48,11 @@ export declare class Mapping implements Disposable {
   static anonymous(length: number | bigint, options?: AnonymousOptions): Mapping
   /** Whether the mapping was unmapped. */
   get closed(): boolean
+  /**
+   * The accesses to this mapping that the kernel refused, and that would have ended the process: a file truncated by
+   * somebody else, a write to memory that may only be read, a view used after `unmap()`... They can be read after `unmap()`, too.
+   */
+  get faults(): Faults
   /** The address of the first byte, for the raw functions; 0 for an empty mapping and after `unmap()`. */
   get address(): bigint
   /**
@@ -154,6 +159,13 @@ export declare class Mapping implements Disposable {
    * @see msync(2), MS_SYNC
    */
   flushSync(offset?: number | bigint, length?: number | bigint): void
+  /**
+   * Makes all pages the file's again that faults had replaced by others: after a file that was truncated has grown
+   * back. Views stay valid. What was written to such pages and not stored is lost.
+   *
+   * @throws `ENOMEM`
+   */
+  refresh(): void
   /**
    * Lets go of the file and its memory at once. A second call does nothing.
    *
@@ -266,6 +278,11 @@ export declare const pageSize: number
  *   not map, `ERR_OUT_OF_RANGE` for more than one view of the runtime spans
  */
 export declare function bufferFromPointer(addr: Pointer | number, length: number | bigint): Buffer
+/**
+ * Whether faults are caught in this process: true unless the environment variable `MMAP_NATIVE_FAULTS` is `off` or
+ * {@link setFaultGuard} said no.
+ */
+export declare function isFaultGuarded(): boolean
 /**
  * Tells the kernel how the pages of a range will be used, or what to do with them.
  *
@@ -382,6 +399,11 @@ export declare function munlock(addr: Pointer | number, length: number | bigint)
  * @see munmap(2); POSIX.1-2024 munmap()
  */
 export declare function munmap(addr: Pointer | number, length: number | bigint): 0
+/**
+ * Turns the catching of faults on or off, for the whole process. Off, an access to a truncated or read-only mapping ends the
+ * process, as it would in C; views left over after `unmap()` still read zeros.
+ */
+export declare function setFaultGuard(on: boolean): void
 /** How to make memory for {@link Mapping.anonymous}. */
 export interface AnonymousOptions {
   /** Bring all pages into memory before returning (Linux; blocks). Default: `false`. */
@@ -391,10 +413,32 @@ export interface AnonymousOptions {
   /** The kind of buffer that views are made over. Default: `'auto'`. */
   views?: Views
 }
+/** An access that the kernel refused. */
+export interface Fault {
+  /** The first byte concerned, from the start of the mapping. */
+  offset: number
+  /** Bytes concerned: whole pages, or all up to the end of the mapping. */
+  length: number
+  /** What happened. */
+  kind: FaultKind
+}
+/** All faults of a mapping. */
+export interface Faults {
+  /** How many there were. */
+  count: number
+  /** The first 1024 of them, in order. */
+  list: Fault[]
+}
 /** Options of {@link Mapping.flush}. */
 export interface FlushOptions {
   /** Aborts between pieces of 64 MiB: what is written by then is written. */
   signal?: AbortSignal
+}
+/** A method met bytes that are not the file's, since a fault. */
+export interface MappingFaultError extends Error, Fault {
+  code: 'ERR_MAPPING_FAULT'
+  /** The file, if one was named. */
+  path?: string | Buffer
 }
 /** How to open a file for {@link Mapping.open}. */
 export interface OpenOptions {
@@ -422,6 +466,11 @@ export interface OpenOptions {
   populate?: boolean
   /** The kind of buffer that views are made over. Default: `'auto'`. */
   views?: Views
+  /**
+   * Called from the event loop for each fault of the mapping. Without it the process gives one warning with the code
+   * `MMAP_FAULT` for the mapping.
+   */
+  onFault?: (fault: Fault) => void
 }
 /** A failed system call, as Node's `fs` reports one. */
 export interface SystemError extends Error {
@@ -444,6 +493,16 @@ export interface ViewConstructor<T> {
  * writing, but what is written stays in this process.
  */
 export type Access = 'read' | 'write' | 'copy'
+/**
+ * What an access met:
+ * - `'truncated'`: the file has become shorter. The bytes read as zeros; what is written to them is lost.
+ * - `'not-stored'`: the file system had no room for a page that was written. It is kept in memory; `flush()` tries again.
+ * - `'read-only'`: memory that may only be read was written. The write stays in a copy of the page; the file does not see it.
+ * - `'closed'`: a view was used after `unmap()`. It reads zeros; what is written to it is lost.
+ * - `'io-error'`: the device could not deliver a page. It reads as zeros.
+ * - `'protected'`: memory without access was accessed. The page was made accessible.
+ */
+export type FaultKind = 'truncated' | 'not-stored' | 'read-only' | 'closed' | 'io-error' | 'protected'
 /** An address in this process. */
 export type Pointer = bigint
 /** What a mapping hands out as its memory. */

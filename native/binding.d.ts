@@ -33,11 +33,45 @@ export declare function constants(): Record<string, number>
 /** Detaches an ArrayBuffer: its length becomes 0 and its memory unreachable through it. Anything else is left alone. */
 export declare function detach(buffer: ArrayBuffer): void
 
+/** Puts the handler on top again if another one was installed above it. */
+export declare function ensureFaultGuard(): void
+
+/** A fault that somebody is to hear of. */
+export interface FaultEvent {
+  /** The mapping's number. */
+  id: number
+  /** The fault. */
+  fault: FaultInfo
+  /** The mapped file, if it was named. */
+  path?: string
+}
+
+/** A fault of a mapping, in bytes from its start. */
+export interface FaultInfo {
+  /** The first byte concerned. */
+  offset: number
+  /** Bytes concerned. */
+  length: number
+  /** What happened. */
+  kind: string
+}
+
+/** All faults of a mapping. */
+export interface FaultReport {
+  /** How many there were. */
+  count: number
+  /** The first of them, in order. */
+  list: Array<FaultInfo>
+}
+
 /** A region behind a `Mapping`; collected with it. */
 export type Handle = ExternalObject<Region>
 
 /** Whether this runtime can make a SharedArrayBuffer over mapped memory. */
 export declare function hasSharedViews(): boolean
+
+/** Whether faults are caught in this process. */
+export declare function isFaultGuarded(): boolean
 
 /** madvise(2). */
 export declare function madvise(addr: number, length: number, advice: number): void
@@ -51,6 +85,9 @@ export declare function mappingAnonymous(length: number, flags: number): Handle
 /** Copies a range to another place of the same mapping. */
 export declare function mappingCopyWithin(region: Handle, target: number, start: number, length: number): void
 
+/** The faults of a mapping. */
+export declare function mappingFaults(region: Handle): FaultReport
+
 /** Repeats `pattern` over a range. */
 export declare function mappingFill(region: Handle, pattern: Uint8Array, offset: number, length: number): void
 
@@ -60,6 +97,9 @@ export declare function mappingFlush(region: Handle, offset: number, length: num
 /** Writes changed pages of a range to the file, on this thread. */
 export declare function mappingFlushSync(region: Handle, offset: number, length: number): void
 
+/** The mapping's number in the process, as faults name it. */
+export declare function mappingId(region: Handle): number
+
 /** Bytes. */
 export declare function mappingLength(region: Handle): number
 
@@ -68,6 +108,9 @@ export declare function mappingOpen(file: string | Uint8Array | number, access: 
 
 /** Copies bytes from an offset into `target`. */
 export declare function mappingRead(region: Handle, offset: number, target: Uint8Array): void
+
+/** Maps the file again where faults had put other pages. */
+export declare function mappingRefresh(region: Handle): void
 
 /** Lets go of the file and its memory. */
 export declare function mappingUnmap(region: Handle): void
@@ -105,5 +148,14 @@ export declare function munmap(addr: number, length: number): void
 /** Bytes in a page. */
 export declare function pageSize(): number
 
+/** Turns the catching of faults on or off for the process. */
+export declare function setFaultGuard(on: boolean): void
+
+/** Takes the events of this environment's mappings. */
+export declare function takeFaults(): Array<FaultEvent>
+
 /** A buffer over a range of mapped memory, starting up to seven bytes before it, at a multiple of 8. */
 export declare function viewFromPointer(addr: number, length: number, shared: boolean): ArrayBuffer | SharedArrayBuffer
+
+/** Registers the function to call when there may be events to take. */
+export declare function watchFaults(listener: () => void): void

@@ -1,6 +1,7 @@
 /** Errors as Node's own: with `code`, and for system errors `errno`, `syscall` and `path`. */
 import { constants } from 'node:os'
 import * as util from 'node:util'
+import { type Fault, type FaultKind, describe as describeFault } from './faults'
 
 /** A failed system call, as Node's `fs` reports one. */
 export interface SystemError extends Error {
@@ -10,6 +11,13 @@ export interface SystemError extends Error {
   errno: number
   /** The name of the call: `'mmap'`. */
   syscall: string
+  /** The file, if one was named. */
+  path?: string | Buffer
+}
+
+/** A method met bytes that are not the file's, since a fault. */
+export interface MappingFaultError extends Error, Fault {
+  code: 'ERR_MAPPING_FAULT'
   /** The file, if one was named. */
   path?: string | Buffer
 }
@@ -95,7 +103,7 @@ export function aborted(signal: AbortSignal): Error {
 }
 
 /** The name and the description of a positive error number. */
-function describe(errno: number): [code: string, text: string] {
+function describeErrno(errno: number): [code: string, text: string] {
   const known = util.getSystemErrorMap?.().get(-errno)
   if (known !== undefined) return known
   const code = Object.entries(constants.errno).find(([, value]) => value === errno)?.[0]
@@ -108,7 +116,7 @@ function systemError(
   detail: string,
   path: string | Buffer | undefined,
 ): SystemError {
-  const [code, text] = describe(errno)
+  const [code, text] = describeErrno(errno)
   const file = path === undefined ? '' : ` '${path}'`
   const why = detail === '' ? '' : ` (${detail})`
   const error = new Error(`${code}: ${text}, ${syscall}${file}${why}`)
@@ -124,6 +132,15 @@ export function fromNative(thrown: unknown, path?: string | Buffer): unknown {
   const [kind, ...fields] = thrown.message.split('\u001f')
   const [first = '', second = '', third = ''] = fields
   if (kind === 'closed') return closed()
+  if (kind === 'fault') {
+    const fault: Fault = { offset: Number(first), length: Number(second), kind: third as FaultKind }
+    const error = coded(
+      Error,
+      'ERR_MAPPING_FAULT',
+      describeFault(fault) + (path === undefined ? '' : ` '${path}'`),
+    )
+    return Object.assign(error, fault, path === undefined ? {} : { path }) satisfies Error
+  }
   if (kind === 'range') {
     return coded(
       RangeError,

@@ -12,6 +12,7 @@ import {
   outOfRange,
   tooLarge,
 } from './errors'
+import * as faults from './faults'
 import { native, type Handle } from './native'
 import * as validate from './validate'
 import { LARGEST_VIEW, type Views, areShared, leadOf } from './views'
@@ -48,6 +49,11 @@ export interface OpenOptions {
   populate?: boolean
   /** The kind of buffer that views are made over. Default: `'auto'`. */
   views?: Views
+  /**
+   * Called from the event loop for each fault of the mapping. Without it the process gives one warning with the code
+   * `MMAP_FAULT` for the mapping.
+   */
+  onFault?: (fault: faults.Fault) => void
 }
 
 /** How to make memory for {@link Mapping.anonymous}. */
@@ -175,6 +181,7 @@ export class Mapping implements Disposable {
       'preallocate',
       'populate',
       'views',
+      'onFault',
     ])
     const what = source(file)
     const {
@@ -184,7 +191,7 @@ export class Mapping implements Disposable {
       create = false,
       grow = create !== false,
     } = given
-    const { mode = 0o666, preallocate = true, populate = false, views: kind = 'auto' } = given
+    const { mode = 0o666, preallocate = true, populate = false, views: kind = 'auto', onFault } = given
 
     const access = validate.oneOf('options.access', how, ACCESSES)
     const views = validate.oneOf('options.views', kind, VIEWS)
@@ -199,7 +206,11 @@ export class Mapping implements Disposable {
     if (creates && typeof what.file === 'number') {
       throw invalidArgValue('options.create', 'must not be given with an open file', create)
     }
+    if (onFault !== undefined && typeof onFault !== 'function') {
+      throw invalidArgType('options.onFault', 'of type function', onFault)
+    }
     areShared(views)
+    faults.watch()
     const flags =
       (creates ? OpenFlags.create : 0) |
       (create === 'exclusive' ? OpenFlags.exclusive : 0) |
@@ -208,7 +219,10 @@ export class Mapping implements Disposable {
       (validate.boolean('options.populate', populate) ? OpenFlags.populate : 0)
     try {
       const handle = native.mappingOpen(what.file, access, offset, length, flags, permissions)
-      return new Mapping(PARTS, { handle, offset, access, views, path: what.path } satisfies Parts)
+      const mapping = new Mapping(PARTS, { handle, offset, access, views, path: what.path } satisfies Parts)
+      if (onFault !== undefined)
+        faults.listen(mapping, native.mappingId(handle), onFault as (fault: faults.Fault) => void)
+      return mapping
     } catch (error) {
       throw fromNative(error, what.path)
     }
@@ -227,6 +241,7 @@ export class Mapping implements Disposable {
     const size = validate.integer('length', length)
     const views = validate.oneOf('options.views', kind, VIEWS)
     areShared(views)
+    faults.watch()
     const flags =
       (validate.boolean('options.populate', populate) ? OpenFlags.populate : 0) |
       (validate.boolean('options.noReserve', noReserve) ? OpenFlags.noReserve : 0)
@@ -247,6 +262,14 @@ export class Mapping implements Disposable {
   /** Whether the mapping was unmapped. */
   get closed(): boolean {
     return this.#closed
+  }
+
+  /**
+   * The accesses to this mapping that the kernel refused, and that would have ended the process: a file truncated by
+   * somebody else, a write to memory that may only be read, a view used after `unmap()`... They can be read after `unmap()`, too.
+   */
+  get faults(): faults.Faults {
+    return native.mappingFaults(this.#handle) as faults.Faults
   }
 
   /** The address of the first byte, for the raw functions; 0 for an empty mapping and after `unmap()`. */
@@ -474,6 +497,17 @@ export class Mapping implements Disposable {
     this.#check()
     const { start, end } = this.#range(offset, length)
     this.#native(() => native.mappingFlushSync(this.#handle, start, end - start))
+  }
+
+  /**
+   * Makes all pages the file's again that faults had replaced by others: after a file that was truncated has grown
+   * back. Views stay valid. What was written to such pages and not stored is lost.
+   *
+   * @throws `ENOMEM`
+   */
+  refresh(): void {
+    this.#check()
+    this.#native(() => native.mappingRefresh(this.#handle))
   }
 
   /**

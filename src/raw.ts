@@ -4,6 +4,7 @@
  * the runtime or of another library is `EPERM`.
  */
 import { fromNative, outOfRange, unavailable } from './errors'
+import { watch } from './faults'
 import { native } from './native'
 import * as validate from './validate'
 import { LARGEST_VIEW, areShared, leadOf } from './views'
@@ -46,6 +47,7 @@ export function mmap(
   const how = validate.flags('flags', flags)
   const file = validate.fileDescriptor('fd', fd)
   const start = validate.integer('offset', offset)
+  watch()
   try {
     return native.mmap(hint, size, protection, how, file, start)
   } catch (error) {

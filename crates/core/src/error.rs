@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::fault::Fault;
+
 /// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -19,6 +21,8 @@ pub enum Error {
     },
     /// The mapping was unmapped before, or while the call ran.
     Closed,
+    /// The kernel could not deliver, or not store, a part of the mapping.
+    Fault(Fault),
     /// An argument lies outside what the mapping or the file allows.
     OutOfRange {
         /// The name of the argument.
@@ -55,7 +59,7 @@ impl Error {
     pub fn errno(&self) -> Option<i32> {
         match self {
             Self::System { errno, .. } => Some(*errno),
-            Self::Closed | Self::OutOfRange { .. } => None,
+            Self::Closed | Self::Fault(_) | Self::OutOfRange { .. } => None,
         }
     }
 

@@ -1,11 +1,13 @@
 //! The memory side of mmap-native, without Node.
 //!
 //! ```text
-//!   raw.rs  region.rs      what the binding calls: POSIX calls, and typed mappings
+//!   raw.rs  region.rs           what the binding calls: POSIX calls, and typed mappings
 //!        \   /
-//!      registry.rs         which addresses are ours, who still looks at them
-//!          |
-//!        sys/              one function for each system call
+//!      registry.rs ---> table.rs, gate.rs     which addresses are ours, who still looks at them
+//!          |                    |
+//!          |                 fault.rs         accesses that the kernel refuses: patched, recorded, told
+//!          |                    |
+//!        sys/unix.rs         sys/signal.rs    one function for each system call; the signal handler
 //! ```
 //!
 //! Every range of addresses that this crate maps is known to the [`registry`]; nothing outside it is
@@ -23,12 +25,16 @@
     )
 )]
 
+mod atomics;
 pub mod error;
+pub mod fault;
 pub mod flags;
+pub mod gate;
 pub mod range;
 pub mod raw;
 pub mod region;
 pub mod registry;
 pub mod sys;
+pub mod table;
 
 pub use error::{Error, Result};

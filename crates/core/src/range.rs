@@ -59,6 +59,17 @@ impl Span {
         Self::between(self.start.max(other.start), self.end.min(other.end))
     }
 
+    /// Whether the two overlap or one follows the other.
+    pub fn touches(self, other: Self) -> bool {
+        self.start <= other.end && other.start <= self.end
+    }
+
+    /// The smallest span that holds both.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self { start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+
     /// Whether every address of `other` is in this span.
     pub fn contains(self, other: Self) -> bool {
         self.start <= other.start && other.end <= self.end
@@ -72,6 +83,16 @@ impl Span {
     /// The part from `address` on.
     pub fn from(self, address: usize) -> Option<Self> {
         Self::between(self.start.max(address), self.end)
+    }
+
+    /// This span in consecutive pieces of at most `length` bytes.
+    pub fn pieces(self, length: usize) -> impl Iterator<Item = Self> {
+        let mut start = self.start;
+        std::iter::from_fn(move || {
+            let piece = Self::between(start, start.saturating_add(length).min(self.end))?;
+            start = piece.end;
+            Some(piece)
+        })
     }
 
     /// `length` bytes from `offset` within this span; `None` if they are not all in it.

@@ -7,9 +7,10 @@
 use std::os::fd::RawFd;
 
 use crate::error::{Error, Result};
+use crate::fault::FaultLog;
 use crate::flags::{MapFlags, Prot};
 use crate::range::{is_page_aligned, Span};
-use crate::registry::{lock, Pin, Registry, Tag};
+use crate::registry::{change, lock, Pin, Registry, Tag};
 use crate::sys;
 
 const FOREIGN: &str = "the range holds pages that this package did not map";
@@ -22,7 +23,8 @@ const FOREIGN: &str = "the range holds pages that this package did not map";
 /// # Errors
 /// `EINVAL` for a length of 0 or an offset that is no multiple of the page size; `EPERM` for `MAP_FIXED` over pages of
 /// others or at address 0; otherwise as the call.
-pub fn mmap(addr: usize, length: usize, prot: i32, flags: i32, fd: RawFd, offset: u64) -> Result<usize> {
+/// `owner` is whom to tell of faults.
+pub fn mmap(addr: usize, length: usize, prot: i32, flags: i32, fd: RawFd, offset: u64, owner: usize) -> Result<usize> {
     let invalid = |why: &'static str| Error::refused("mmap", libc::EINVAL, why);
     if length == 0 {
         return Err(invalid("length is 0"));
@@ -31,7 +33,8 @@ pub fn mmap(addr: usize, length: usize, prot: i32, flags: i32, fd: RawFd, offset
         return Err(invalid("offset is not a multiple of the page size"));
     }
     let offset = i64::try_from(offset).map_err(|_| Error::system("mmap", libc::EOVERFLOW))?;
-    let request = Request::new(prot, flags, fd, offset);
+    let request = Request::new(prot, flags, fd, offset, owner);
+    sys::ensure_guard()?;
     // A length that only fits the address space unrounded is more than there is.
     let too_long = Error::system("mmap", libc::ENOMEM);
     let length = Span::new(0, length).and_then(|span| span.widened(request.unit)).ok_or(too_long.clone())?.len();
@@ -43,7 +46,7 @@ pub fn mmap(addr: usize, length: usize, prot: i32, flags: i32, fd: RawFd, offset
     // SAFETY: MAP_FIXED is not among the flags.
     let at = unsafe { sys::mmap(addr, length, prot, flags, fd, offset) }?;
     let span = Span::new(at, length).ok_or(too_long)?;
-    lock().adopt(span, request.tag());
+    change().adopt(span, request.tag(span));
     Ok(at)
 }
 
@@ -54,17 +57,19 @@ struct Request {
     offset: i64,
     /// The kernel rounds lengths up to this many bytes.
     unit: usize,
+    owner: usize,
 }
 
 impl Request {
-    fn new(prot: i32, flags: i32, fd: RawFd, offset: i64) -> Self {
+    fn new(prot: i32, flags: i32, fd: RawFd, offset: i64, owner: usize) -> Self {
         let flags = MapFlags::from_bits_retain(flags);
-        Self { prot, flags, fd, offset, unit: mapping_unit(flags, fd) }
+        Self { prot, flags, fd, offset, unit: mapping_unit(flags, fd), owner }
     }
 
-    fn tag(&self) -> Tag {
+    fn tag(&self, span: Span) -> Tag {
         let offset = u64::try_from(self.offset).unwrap_or(0);
-        Tag::new(self.prot, self.flags.bits(), None, offset).with_huge(self.unit > sys::page_size())
+        let log = FaultLog::new(span, self.owner, None);
+        Tag::new(self.prot, self.flags.bits(), None, offset, log).with_huge(self.unit > sys::page_size())
     }
 
     /// Whether the address is an order that may replace what is there.
@@ -83,16 +88,16 @@ impl Request {
         if span.start() == 0 {
             return Err(Error::refused("mmap", libc::EPERM, "nothing may be mapped at address 0"));
         }
-        let mut registry = lock();
-        registry.check_room("mmap")?;
         self.rehearse(span)?;
+        let mut registry = change();
+        registry.check_room("mmap")?;
         let taken = take_gaps(&registry, span).map_err(|error| error.in_call("mmap"))?;
         // SAFETY: every page of the range is in our registry or was just taken, all under the lock.
         let mapped = unsafe { sys::mmap(span.start(), span.len(), self.prot, self.flags.bits(), self.fd, self.offset) };
         match mapped {
             Ok(at) => {
                 registry.forget(span);
-                registry.adopt(span, self.tag());
+                registry.adopt(span, self.tag(span));
                 Ok(at)
             }
             Err(error) => {
@@ -204,7 +209,7 @@ pub fn munmap(addr: usize, length: usize) -> Result<()> {
         return Err(Error::refused("munmap", libc::EINVAL, "length is 0"));
     }
     let span = aligned_pages("munmap", addr, length)?;
-    let mut registry = lock();
+    let mut registry = change();
     if has_foreign_pages(&registry, span) {
         return Err(Error::refused("munmap", libc::EPERM, FOREIGN));
     }
@@ -220,7 +225,7 @@ pub fn mprotect(addr: usize, length: usize, prot: i32) -> Result<()> {
         return Ok(());
     }
     let span = aligned_pages("mprotect", addr, length)?;
-    let mut registry = lock();
+    let mut registry = change();
     check_ours(&registry, span, "mprotect")?;
     // SAFETY: all pages are ours, under the lock.
     unsafe { sys::mprotect(span, prot) }?;
@@ -337,7 +342,7 @@ pub fn mremap(addr: usize, old_length: usize, new_length: usize, flags: i32, new
     }
     // An old length of 0 asks for a second mapping of the same shared pages: the first of them stands for all.
     let old = aligned_pages(CALL, addr, old_length.max(1))?;
-    let mut registry = lock();
+    let mut registry = change();
     check_ours(&registry, old, CALL)?;
     let tags = registry.tags(old);
     let [(_, tag)] = tags.as_slice() else {
@@ -421,7 +426,9 @@ impl Remap {
                 registry.forget(self.old);
             }
         }
-        registry.adopt(new, Tag::new(self.tag.prot, self.tag.flags, self.tag.file.clone(), self.tag.offset));
+        let log = FaultLog::new(new, self.tag.log.owner, self.tag.log.label.clone());
+        let Tag { prot, flags, offset, .. } = self.tag;
+        registry.adopt(new, Tag::new(prot, flags, self.tag.file.clone(), offset, log));
         Ok(at)
     }
 

@@ -4,15 +4,16 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Seek, SeekFrom};
 use std::os::fd::RawFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
+use crate::fault::{self, Fault, FaultLog, Kind, Patch};
 use crate::range::{Layout, Span};
-use crate::registry::{self, Owned, Pin, Tag};
+use crate::registry::{self, MappedFile, Owned, Pin, Tag};
 use crate::sys;
 
 pub use crate::sys::{Access, MapOptions};
@@ -45,6 +46,8 @@ pub struct OpenRequest {
     pub preallocate: bool,
     /// What is asked of the kernel beyond the range.
     pub options: MapOptions,
+    /// Whom to tell of faults.
+    pub owner: usize,
 }
 
 /// A mapped range of bytes. Dropped without [`unmap`](Region::unmap), the memory stays until its last pin is gone.
@@ -56,7 +59,9 @@ pub struct Region {
     data: Option<Span>,
     access: Access,
     closed: AtomicBool,
-    file: Mutex<Option<Arc<File>>>,
+    file: Mutex<Option<Arc<MappedFile>>>,
+    /// Its name among the mappings of the process, and its faults; none without bytes.
+    tag: Option<(u64, Arc<FaultLog>)>,
 }
 
 impl Region {
@@ -66,9 +71,14 @@ impl Region {
     /// `open(2)`'s and `mmap(2)`'s; `EISDIR` and `ENODEV` for what cannot be mapped; [`Error::OutOfRange`] for a range
     /// that is not in the file; `ENOSPC`, `EFBIG` when it cannot grow, its length being then as before.
     pub fn open(source: Source<'_>, request: &OpenRequest) -> Result<Self> {
+        sys::ensure_guard()?;
         registry::lock().check_room("mmap")?;
         let (file, created) = open_file(source, request)?;
-        Self::map(file, request).inspect_err(|_| {
+        let label = match source {
+            Source::Path(path) => Some(path.to_owned()),
+            Source::Descriptor(_) => None,
+        };
+        Self::map(file, label, request).inspect_err(|_| {
             if let (true, Source::Path(path)) = (created, source) {
                 // A file that this call made is not left behind. Its own failure would hide the first one.
                 let _ = std::fs::remove_file(path);
@@ -76,7 +86,7 @@ impl Region {
         })
     }
 
-    fn map(file: File, request: &OpenRequest) -> Result<Self> {
+    fn map(file: File, label: Option<PathBuf>, request: &OpenRequest) -> Result<Self> {
         let metadata = file.metadata().map_err(|error| Error::from_io("fstat", &error))?;
         let size = prepare(&file, &metadata, request)?;
         let room = size.checked_sub(request.offset).ok_or(Error::OutOfRange {
@@ -94,7 +104,7 @@ impl Region {
             "beyond what can be mapped",
         ))?;
         if length == 0 {
-            return Ok(Self::new(None, None, request.access, Some(Arc::new(file))));
+            return Ok(Self::empty(request.access));
         }
         let unit = page_size_of(&file, &metadata);
         let span = sys::map_file(&file, layout, request.access, request.options)?;
@@ -104,32 +114,59 @@ impl Region {
             Access::Write => (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED),
             Access::Copy => (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE),
         };
-        let file = Arc::new(file);
-        let tag = Tag::new(prot, flags, Some(file.clone()), layout.page_offset).with_huge(unit > sys::page_size());
-        let pages = Owned::adopt(span, tag);
-        let data = span.slice(layout.lead, layout.map_length.saturating_sub(layout.lead));
-        Ok(Self::new(Some(pages), data, request.access, Some(file)))
+        let data = span
+            .slice(layout.lead, layout.map_length.saturating_sub(layout.lead))
+            .ok_or(Error::system("mmap", libc::EOVERFLOW))?;
+        let file = MappedFile::new(file, &metadata);
+        let log = FaultLog::new(data, request.owner, label);
+        let tag = Tag::new(prot, flags, Some(file.clone()), layout.page_offset, log).with_huge(unit > sys::page_size());
+        Ok(Self::new(span, data, request.access, Some(file), tag))
     }
 
     /// Maps zeroed memory of this process.
     ///
     /// # Errors
     /// `mmap(2)`'s, `ENOMEM` above all.
-    pub fn anonymous(length: u64, options: MapOptions) -> Result<Self> {
+    pub fn anonymous(length: u64, options: MapOptions, owner: usize) -> Result<Self> {
         let layout =
             Layout::new(0, length).ok_or(Error::refused("mmap", libc::ENOMEM, "larger than the address space"))?;
         if layout.map_length == 0 {
-            return Ok(Self::new(None, None, Access::Write, None));
+            return Ok(Self::empty(Access::Write));
         }
+        sys::ensure_guard()?;
         registry::lock().check_room("mmap")?;
         let span = sys::map_anonymous(layout.map_length, options)?;
-        let tag = Tag::new(libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, None, 0);
-        let pages = Owned::adopt(span, tag);
-        Ok(Self::new(Some(pages), span.slice(0, layout.map_length), Access::Write, None))
+        let data = span.slice(0, layout.map_length).ok_or(Error::system("mmap", libc::EOVERFLOW))?;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let tag = Tag::new(libc::PROT_READ | libc::PROT_WRITE, flags, None, 0, FaultLog::new(data, owner, None));
+        Ok(Self::new(span, data, Access::Write, None, tag))
     }
 
-    fn new(pages: Option<Owned>, data: Option<Span>, access: Access, file: Option<Arc<File>>) -> Self {
-        Self { pages, data, access, closed: AtomicBool::new(false), file: Mutex::new(file) }
+    fn new(span: Span, data: Span, access: Access, file: Option<Arc<MappedFile>>, tag: Tag) -> Self {
+        let names = (tag.id, tag.log.clone());
+        Self {
+            pages: Some(Owned::adopt(span, tag)),
+            data: Some(data),
+            access,
+            closed: AtomicBool::new(false),
+            file: Mutex::new(file),
+            tag: Some(names),
+        }
+    }
+
+    fn empty(access: Access) -> Self {
+        Self { pages: None, data: None, access, closed: AtomicBool::new(false), file: Mutex::new(None), tag: None }
+    }
+
+    /// Its number among the mappings of the process, never reused; 0 for a region without bytes.
+    pub fn id(&self) -> u64 {
+        self.tag.as_ref().map_or(0, |(id, _)| *id)
+    }
+
+    /// How many faults there were, and the first of them in order.
+    pub fn faults(&self) -> (u64, Vec<Fault>) {
+        fault::settle();
+        self.tag.as_ref().map_or((0, Vec::new()), |(_, log)| (log.count(), log.list()))
     }
 
     /// Bytes.
@@ -205,7 +242,7 @@ impl Region {
         let Some(pin) = self.pin(offset, target.len().try_into().unwrap_or(u64::MAX))? else { return Ok(()) };
         // SAFETY: the pin holds the mapped source for the whole call; `copy` allows for a target that lies in it.
         unsafe { std::ptr::copy(address(&pin), target.as_mut_ptr(), target.len()) };
-        Ok(())
+        self.verify(pin.span())
     }
 
     /// Copies `data` to `offset`.
@@ -218,7 +255,7 @@ impl Region {
         };
         // SAFETY: the pin holds the mapped, writable target for the whole call; `copy` allows for overlap.
         unsafe { std::ptr::copy(data.as_ptr(), address_mut(&pin), data.len()) };
-        Ok(())
+        self.verify(pin.span())
     }
 
     /// Repeats `pattern` over `length` bytes from `offset`; an empty pattern stands for zeros.
@@ -236,7 +273,7 @@ impl Region {
         if let Some(byte) = byte {
             // SAFETY: the pin holds `length` mapped, writable bytes.
             unsafe { std::ptr::write_bytes(start, byte, length) };
-            return Ok(());
+            return self.verify(pin.span());
         }
         let mut filled = pattern.len().min(length);
         // SAFETY: not more than `length` bytes; `copy` allows for a pattern that lies in the mapping.
@@ -250,7 +287,7 @@ impl Region {
             unsafe { std::ptr::copy_nonoverlapping(start, target, step) };
             filled = filled.saturating_add(step);
         }
-        Ok(())
+        self.verify(pin.span())
     }
 
     /// Copies `length` bytes from `start` to `target`, both within the region, as `memmove(3)`.
@@ -263,7 +300,8 @@ impl Region {
         let (Some(from), Some(to)) = (from, to) else { return Ok(()) };
         // SAFETY: both pins hold `length` mapped bytes, the target's writable.
         unsafe { std::ptr::copy(address(&from), address_mut(&to), from.span().len()) };
-        Ok(())
+        self.verify(from.span())?;
+        self.verify(to.span())
     }
 
     /// Writes changed pages of a range to the file and waits until they are there (`msync(2)`, `MS_SYNC`).
@@ -278,17 +316,101 @@ impl Region {
         let region = self.clone();
         Ok(move || {
             let Some(pin) = pin else { return Ok(()) };
+            let pages = pin.span().widened(sys::page_size()).ok_or(Error::system("msync", libc::EINVAL))?;
             if region.access == Access::Write {
-                let pages = pin.span().widened(sys::page_size()).ok_or(Error::system("msync", libc::EINVAL))?;
+                region.store_again(pages)?;
                 sys::msync(pages, libc::MS_SYNC)?;
             }
-            if region.is_closed() {
-                return Err(Error::Closed);
-            }
-            Ok(())
+            region.verify(pages)
         })
     }
+
+    /// Fails if a part of `span` is not the file's.
+    fn verify(&self, span: Span) -> Result<()> {
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
+        fault::settle();
+        match self.tag.as_ref().and_then(|(_, log)| log.patched(span)) {
+            Some(fault) => Err(Error::Fault(fault)),
+            None => Ok(()),
+        }
+    }
+
+    /// Tries to bring pages into the file that it could not take when they were written.
+    fn store_again(&self, pages: Span) -> Result<()> {
+        fault::settle();
+        let Some((_, log)) = &self.tag else { return Ok(()) };
+        let waits = |patch: &Patch| patch.kind == Kind::NotStored && patch.span.intersect(pages).is_some();
+        if !log.patches().iter().any(waits) {
+            return Ok(());
+        }
+        let registry = registry::change();
+        for patch in log.patches().iter().filter(|patch| waits(patch)) {
+            for (part, tag) in registry.tags(patch.span) {
+                self.store_part(log, patch, part, &tag)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a part of a patch piece by piece, and maps each piece that is stored as the file's again.
+    fn store_part(&self, log: &FaultLog, patch: &Patch, part: Span, tag: &Tag) -> Result<()> {
+        let Some(file) = &tag.file else { return Ok(()) };
+        let size = sys::size_if_same(file.identity).unwrap_or(0);
+        let mut offset = tag.offset;
+        for piece in part.pieces(STORE_PIECE) {
+            let wide = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            let in_file = size.saturating_sub(offset).min(wide);
+            let not_stored = || Error::Fault(log.within(piece, Kind::NotStored));
+            // Who writes now faults, and comes back when the pages are the file's.
+            if in_file == 0 || !sys::make_readable(piece) {
+                return Err(not_stored());
+            }
+            let stored = sys::write_from_memory(file.identity.fd, piece, in_file, offset).and_then(|()| {
+                // SAFETY: a part of this region's own pages, with the gate closed.
+                unsafe { sys::map_again(piece, tag.prot, tag.flags, file.identity.fd, offset) }
+            });
+            if stored.is_err() {
+                // SAFETY: as above; they were writable.
+                let _ = unsafe { sys::mprotect(piece, libc::PROT_READ | libc::PROT_WRITE) };
+                return Err(not_stored());
+            }
+            log.heal(piece, patch.kind);
+            offset = offset.saturating_add(wide);
+        }
+        Ok(())
+    }
+
+    /// Makes all pages the file's again that a fault had replaced: after a file that was truncated has grown back. What was
+    /// written to them meanwhile and not stored is lost.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; as `mmap(2)`.
+    pub fn refresh(&self) -> Result<()> {
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
+        fault::settle();
+        let Some((id, log)) = &self.tag else { return Ok(()) };
+        if log.patches().is_empty() {
+            return Ok(());
+        }
+        let registry = registry::change();
+        for patch in log.patches() {
+            for (part, tag) in registry.tags(patch.span) {
+                let Some(file) = tag.file.as_ref().filter(|_| tag.id == *id) else { continue };
+                // SAFETY: a part of this region's own pages, with the gate closed.
+                unsafe { sys::map_again(part, tag.prot, tag.flags, file.identity.fd, tag.offset) }?;
+                log.heal(part, patch.kind);
+            }
+        }
+        Ok(())
+    }
 }
+
+/// Pages that could not be stored are tried again in pieces of so many bytes.
+const STORE_PIECE: usize = 256 * 1024;
 
 /// The first address of a pinned range, to read from.
 pub fn address(pin: &Pin) -> *const u8 {

@@ -18,19 +18,48 @@
 //! A [`Pin`] is one reason why addresses must not be reused: a view in JavaScript, or a native call that is
 //! running. Pins do not keep memory mapped against a release; they keep its *addresses* ours.
 //!
-//! One lock guards it all. No call into a runtime, no access to mapped memory and no blocking call is made under
-//! it, so it can be taken from a finalizer on any thread.
+//! One lock guards it all. No call into a runtime and no access to mapped memory is made under it, so it can be taken
+//! from a finalizer on any thread. A change also closes the [`gate`](crate::gate) to fault handlers.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ops::{Deref, DerefMut};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::{Error, Result};
+use crate::fault::{self, FaultLog};
+use crate::gate::Gate;
 use crate::range::Span;
 use crate::sys;
+use crate::table::{Entry, FileIdentity, Table};
+
+/// Between changes of the registry and fault handlers.
+pub(crate) static GATE: Gate = Gate { closed: AtomicBool::new(false), inside: AtomicUsize::new(0) };
+
+/// The segments, for fault handlers.
+pub(crate) static TABLE: Table = Table::new();
+
+/// A file that is mapped, and kept open for it.
+#[derive(Debug)]
+pub struct MappedFile {
+    /// The open file.
+    pub file: File,
+    /// As a handler knows it again.
+    pub identity: FileIdentity,
+}
+
+impl MappedFile {
+    /// Takes over an open file with these metadata.
+    pub fn new(file: File, metadata: &std::fs::Metadata) -> Arc<Self> {
+        let identity = FileIdentity { fd: file.as_raw_fd(), device: metadata.dev(), inode: metadata.ino() };
+        Arc::new(Self { file, identity })
+    }
+}
 
 /// What is mapped in a segment: enough to explain an access to it.
 #[derive(Clone, Debug)]
@@ -44,16 +73,18 @@ pub struct Tag {
     /// The pages are huge ones: a part of one cannot be unmapped.
     pub huge: bool,
     /// The mapped file, where the mapping keeps it open.
-    pub file: Option<Arc<File>>,
+    pub file: Option<Arc<MappedFile>>,
     /// The offset of the segment's first byte in that file.
     pub offset: u64,
+    /// Where its faults are noted.
+    pub log: Arc<FaultLog>,
 }
 
 impl Tag {
     /// A tag with an id of its own.
-    pub fn new(prot: i32, flags: i32, file: Option<Arc<File>>, offset: u64) -> Self {
+    pub fn new(prot: i32, flags: i32, file: Option<Arc<MappedFile>>, offset: u64, log: Arc<FaultLog>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), prot, flags, huge: false, file, offset }
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), prot, flags, huge: false, file, offset, log }
     }
 
     /// The same with whether the pages are huge ones.
@@ -75,9 +106,27 @@ struct Segment {
     span: Span,
     state: State,
     tag: Tag,
+    /// Its place in the handlers' table; set when it enters the registry.
+    slot: usize,
 }
 
 impl Segment {
+    fn new(span: Span, state: State, tag: Tag) -> Self {
+        Self { span, state, tag, slot: 0 }
+    }
+
+    fn entry(&self) -> Entry {
+        Entry {
+            span: self.span,
+            retired: !self.is_live(),
+            huge: self.tag.huge,
+            prot: self.tag.prot,
+            flags: self.tag.flags,
+            file: self.tag.file.as_ref().map(|file| file.identity),
+            offset: self.tag.offset,
+        }
+    }
+
     fn is_live(&self) -> bool {
         self.state != State::Retired
     }
@@ -155,18 +204,70 @@ pub struct Registry {
     leftovers: Vec<Span>,
     /// Segments that are not retired: retired neighbours are one mapping to the kernel.
     live: usize,
+    /// Places in the handlers' table that are free again, and the first that was never used.
+    free_slots: Vec<usize>,
+    next_slot: usize,
 }
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
 
-/// Takes the lock on the process's registry.
-pub fn lock() -> MutexGuard<'static, Registry> {
+/// Takes the lock on the process's registry, to look at it.
+pub fn lock() -> impl Deref<Target = Registry> {
     REGISTRY.lock()
+}
+
+/// The registry, locked, with the gate closed to fault handlers.
+pub struct Change(MutexGuard<'static, Registry>);
+
+/// Takes the lock on the process's registry, to change it and what is mapped.
+pub fn change() -> Change {
+    let registry = REGISTRY.lock();
+    GATE.close();
+    registry.settle();
+    Change(registry)
+}
+
+impl Deref for Change {
+    type Target = Registry;
+
+    fn deref(&self) -> &Registry {
+        &self.0
+    }
+}
+
+impl DerefMut for Change {
+    fn deref_mut(&mut self) -> &mut Registry {
+        &mut self.0
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        GATE.open();
+    }
 }
 
 impl Registry {
     const fn new() -> Self {
-        Self { segments: BTreeMap::new(), pins: Pins::new(), leftovers: Vec::new(), live: 0 }
+        Self {
+            segments: BTreeMap::new(),
+            pins: Pins::new(),
+            leftovers: Vec::new(),
+            live: 0,
+            free_slots: Vec::new(),
+            next_slot: 0,
+        }
+    }
+
+    /// Brings the records of fault handlers into the logs of their mappings.
+    fn settle(&self) {
+        for (span, kind) in fault::take_records() {
+            for segment in self.overlapping(span) {
+                if let Some(part) = segment.span.intersect(span) {
+                    fault::enter(segment.tag.id, &segment.tag.log, part, kind);
+                }
+            }
+        }
     }
 
     /// The segments that have a part in `span`, in order.
@@ -181,15 +282,20 @@ impl Registry {
         first.into_iter().chain(rest)
     }
 
-    fn insert(&mut self, segment: Segment) {
+    fn insert(&mut self, mut segment: Segment) {
         if segment.is_live() {
             self.live = self.live.saturating_add(1);
         }
+        segment.slot = self.free_slots.pop().unwrap_or(self.next_slot);
+        self.next_slot = self.next_slot.max(segment.slot.saturating_add(1));
+        TABLE.set(segment.slot, &segment.entry());
         self.segments.insert(segment.span.start(), segment);
     }
 
     fn remove(&mut self, start: usize) -> Option<Segment> {
         let segment = self.segments.remove(&start)?;
+        TABLE.clear(segment.slot);
+        self.free_slots.push(segment.slot);
         if segment.is_live() {
             self.live = self.live.saturating_sub(1);
         }
@@ -216,7 +322,7 @@ impl Registry {
     /// Takes over a fresh mapping.
     pub fn adopt(&mut self, span: Span, tag: Tag) {
         self.retry_leftovers();
-        self.insert(Segment { span, state: State::Kept, tag });
+        self.insert(Segment::new(span, State::Kept, tag));
     }
 
     /// Whether every address of `span` is mapped by us; given an `owner`, by the call with that id.
@@ -267,11 +373,17 @@ impl Registry {
         self.pins.parts(span).iter().any(|&(_, pinned)| pinned)
     }
 
+    /// Whether nothing in `span` is there for the sake of pins.
+    fn needs_no_pins(&self, span: Span) -> bool {
+        self.overlapping(span).all(|segment| segment.state == State::Kept)
+    }
+
     /// Notes that pages of ours have a new protection.
     pub fn set_prot(&mut self, span: Span, prot: i32) {
         for mut segment in self.carve(span) {
             if segment.is_live() {
                 segment.tag.prot = prot;
+                TABLE.set(segment.slot, &segment.entry());
                 self.segments.insert(segment.span.start(), segment);
             }
         }
@@ -296,8 +408,7 @@ impl Registry {
             }
             for (part, pinned) in self.pins.parts(segment.span) {
                 if pinned {
-                    // SAFETY: the pages are in our registry, under the lock.
-                    unsafe { sys::retire(part) }?;
+                    retire(part)?;
                 } else {
                     // SAFETY: as above, and no view and no running call holds them.
                     unsafe { sys::munmap(part) }?;
@@ -308,7 +419,7 @@ impl Registry {
                 if pinned {
                     // A retired range has no file: its descriptor is let go with the last live segment.
                     let tag = Tag { file: None, ..segment.tag.clone() };
-                    self.insert(Segment { span: part, state: State::Retired, tag });
+                    self.insert(Segment::new(part, State::Retired, tag));
                 }
             }
         }
@@ -345,6 +456,14 @@ impl Registry {
         }
     }
 
+    /// Makes retired ranges readable, and those to come: faults will not be caught any more.
+    pub fn open_retired(&self) {
+        for segment in self.segments.values().filter(|segment| !segment.is_live()) {
+            // SAFETY: ours, under the lock. A range that the kernel refuses stays inaccessible.
+            let _ = unsafe { sys::map_zeros(segment.span) };
+        }
+    }
+
     fn retry_leftovers(&mut self) {
         if let Some(span) = self.leftovers.pop() {
             self.free_unpinned(span);
@@ -366,6 +485,17 @@ impl Registry {
     }
 }
 
+/// Lets go of pages whose addresses stay taken. Without the fault guard a stray access has to find something there.
+fn retire(span: Span) -> Result<()> {
+    if sys::is_guarded() {
+        // SAFETY: only called by the registry, for pages in it, under the lock.
+        unsafe { sys::retire(span) }
+    } else {
+        // SAFETY: as above.
+        unsafe { sys::map_zeros(span) }
+    }
+}
+
 /// Keeps the addresses of a range from being reused until it is dropped, on whatever thread.
 #[derive(Debug)]
 pub struct Pin {
@@ -381,7 +511,7 @@ impl Pin {
     }
 
     fn of(span: Span, owner: Option<u64>) -> Option<Self> {
-        let mut registry = lock();
+        let mut registry = REGISTRY.lock();
         if !registry.is_live(span, owner) {
             return None;
         }
@@ -398,15 +528,20 @@ impl Pin {
 
 impl Clone for Pin {
     fn clone(&self) -> Self {
-        lock().pins.add(self.pages);
+        REGISTRY.lock().pins.add(self.pages);
         Self { ..*self }
     }
 }
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        let mut registry = lock();
+        let mut registry = REGISTRY.lock();
         registry.pins.remove(self.pages);
+        if registry.needs_no_pins(self.pages) {
+            return;
+        }
+        drop(registry);
+        let mut registry = change();
         registry.free_unpinned(self.pages);
         registry.retry_leftovers();
     }
@@ -423,7 +558,7 @@ impl Owned {
     /// Registers a fresh mapping.
     pub fn adopt(span: Span, tag: Tag) -> Self {
         let id = tag.id;
-        lock().adopt(span, tag);
+        change().adopt(span, tag);
         Self { span, id }
     }
 
@@ -442,13 +577,13 @@ impl Owned {
     /// # Errors
     /// As [`Registry::release`].
     pub fn release(&self) -> Result<()> {
-        lock().release(self.span, Some(self.id))
+        change().release(self.span, Some(self.id))
     }
 }
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        lock().loosen(self.span, self.id);
+        change().loosen(self.span, self.id);
     }
 }
 
@@ -475,7 +610,12 @@ mod tests {
 
     fn owned(pages: usize) -> Owned {
         let span = map_anonymous(pages * page_size(), MapOptions::default()).unwrap();
-        Owned::adopt(span, Tag::new(libc::PROT_READ, libc::MAP_PRIVATE, None, 0))
+        Owned::adopt(span, tag(span))
+    }
+
+    fn tag(span: Span) -> Tag {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        Tag::new(libc::PROT_READ | libc::PROT_WRITE, flags, None, 0, FaultLog::new(span, 0, None))
     }
 
     fn page(span: Span, index: usize) -> Span {
@@ -547,7 +687,7 @@ mod tests {
         let span = first.span();
         first.release().unwrap();
         sys::reserve(span).unwrap();
-        let second = Owned::adopt(span, Tag::new(0, 0, None, 0));
+        let second = Owned::adopt(span, tag(span));
         assert!(first.pin(span).is_none());
         first.release().unwrap();
         drop(first);
@@ -559,7 +699,7 @@ mod tests {
     #[test]
     fn gaps_are_what_is_not_ours() {
         let map = owned(3);
-        lock().release(page(map.span(), 1), None).unwrap();
+        change().release(page(map.span(), 1), None).unwrap();
         assert_eq!(lock().gaps(map.span()), [page(map.span(), 1)]);
         assert!(!lock().is_live(map.span(), None));
     }

@@ -1,5 +1,6 @@
 //! Errors on their way to JavaScript, and numbers on their way from it.
 
+use mmap_native_core::fault::Fault;
 use mmap_native_core::Error;
 
 /// Between the fields of a message: a character that no message has.
@@ -12,6 +13,9 @@ pub fn to_js(error: Error) -> napi::Error {
             vec!["system".to_owned(), errno.to_string(), syscall.to_owned(), detail.into_owned()]
         }
         Error::Closed => vec!["closed".to_owned()],
+        Error::Fault(Fault { offset, length, kind }) => {
+            vec!["fault".to_owned(), offset.to_string(), length.to_string(), kind.name().to_owned()]
+        }
         Error::OutOfRange { name, max, limit } => {
             vec!["range".to_owned(), name.to_owned(), max.to_string(), limit.to_owned()]
         }

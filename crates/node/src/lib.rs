@@ -5,6 +5,7 @@
 
 mod error;
 mod external;
+mod faults;
 mod mapping;
 mod raw;
 mod tasks;

@@ -12,6 +12,7 @@ use napi_derive::napi;
 
 use crate::error::{exact, exact_fd, exact_flags, to_js};
 use crate::external;
+use crate::faults::{owner_of, FaultInfo, FaultReport};
 use crate::tasks::Work;
 
 /// A region behind a `Mapping`; collected with it.
@@ -35,6 +36,7 @@ fn map_options(flags: i32) -> MapOptions {
 /// Opens and maps a file, given by path or descriptor.
 #[napi]
 pub fn mapping_open(
+    env: &Env,
     file: Either3<String, Uint8Array, f64>,
     access: String,
     offset: f64,
@@ -58,6 +60,7 @@ pub fn mapping_open(
         grow: flags & open_flags::GROW != 0,
         preallocate: flags & open_flags::PREALLOCATE != 0,
         options: map_options(flags),
+        owner: owner_of(env),
     };
     let source = match &file {
         Either3::A(path) => Source::Path(Path::new(path)),
@@ -70,9 +73,9 @@ pub fn mapping_open(
 
 /// Maps zeroed memory.
 #[napi]
-pub fn mapping_anonymous(length: f64, flags: f64) -> napi::Result<Handle> {
+pub fn mapping_anonymous(env: &Env, length: f64, flags: f64) -> napi::Result<Handle> {
     let options = map_options(exact_flags("flags", flags)?);
-    let region = Region::anonymous(exact("length", length)?, options).map_err(to_js)?;
+    let region = Region::anonymous(exact("length", length)?, options, owner_of(env)).map_err(to_js)?;
     Ok(External::new(Arc::new(region)))
 }
 
@@ -86,6 +89,25 @@ pub fn mapping_length(region: &Handle) -> f64 {
 #[napi(ts_return_type = "bigint")]
 pub fn mapping_address(region: &Handle) -> u64 {
     region.address() as u64
+}
+
+/// The mapping's number in the process, as faults name it.
+#[napi]
+pub fn mapping_id(region: &Handle) -> f64 {
+    region.id() as f64
+}
+
+/// The faults of a mapping.
+#[napi]
+pub fn mapping_faults(region: &Handle) -> FaultReport {
+    let (count, list) = region.faults();
+    FaultReport { count: count as f64, list: list.into_iter().map(FaultInfo::from).collect() }
+}
+
+/// Maps the file again where faults had put other pages.
+#[napi]
+pub fn mapping_refresh(region: &Handle) -> napi::Result<()> {
+    region.refresh().map_err(to_js)
 }
 
 /// A buffer over a range, starting up to seven bytes before it, at a multiple of 8.

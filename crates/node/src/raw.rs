@@ -7,6 +7,7 @@ use napi_derive::napi;
 
 use crate::error::{exact, exact_fd, exact_flags, exact_size, to_js};
 use crate::external;
+use crate::faults::owner_of;
 
 /// Every constant of this platform by its POSIX name.
 #[napi(ts_return_type = "Record<string, number>")]
@@ -26,7 +27,7 @@ pub fn page_size() -> f64 {
 
 /// mmap(2).
 #[napi(ts_return_type = "bigint")]
-pub fn mmap(addr: f64, length: f64, prot: f64, flags: f64, fd: f64, offset: f64) -> napi::Result<u64> {
+pub fn mmap(env: &Env, addr: f64, length: f64, prot: f64, flags: f64, fd: f64, offset: f64) -> napi::Result<u64> {
     let at = raw::mmap(
         exact_size("addr", addr)?,
         exact_size("length", length)?,
@@ -34,6 +35,7 @@ pub fn mmap(addr: f64, length: f64, prot: f64, flags: f64, fd: f64, offset: f64)
         exact_flags("flags", flags)?,
         exact_fd(fd)?,
         exact("offset", offset)?,
+        owner_of(env),
     );
     at.map(|at| at as u64).map_err(to_js)
 }

@@ -11,11 +11,12 @@ use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use crate::range::{Layout, Span};
+use crate::table::FileIdentity;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use libc::{fallocate64, mmap64, off64_t};
+use libc::{fallocate64, mmap64, off64_t, pwrite64};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-use libc::{mmap as mmap64, off_t as off64_t};
+use libc::{mmap as mmap64, off_t as off64_t, pwrite as pwrite64};
 
 /// `0` or `-1` with `errno`, as a `Result`.
 fn check(syscall: &'static str, status: libc::c_int) -> Result<()> {
@@ -76,8 +77,8 @@ pub unsafe fn munmap(span: Span) -> Result<()> {
     check("munmap", unsafe { libc::munmap(pointer(span), span.len()) })
 }
 
-/// Replaces whatever is mapped in the range by zero pages that cost no memory, in one step: the addresses
-/// stay taken, the file and its memory are let go.
+/// Replaces whatever is mapped in the range by addresses without access or memory, in one step: they stay taken, the
+/// file and its memory are let go.
 ///
 /// # Safety
 /// The caller owns every page in the range.
@@ -85,10 +86,174 @@ pub unsafe fn munmap(span: Span) -> Result<()> {
 /// # Errors
 /// `ENOMEM`, and `EINVAL` for a part of a huge page.
 pub unsafe fn retire(span: Span) -> Result<()> {
+    // SAFETY: the caller's contract.
+    unsafe { replace(span, libc::PROT_NONE) }
+}
+
+/// Replaces whatever is mapped in the range by zeros of this process, which cost memory once they are written.
+///
+/// # Safety
+/// The caller owns every page in the range.
+///
+/// # Errors
+/// As [`retire`].
+pub unsafe fn map_zeros(span: Span) -> Result<()> {
+    // SAFETY: the caller's contract.
+    unsafe { replace(span, libc::PROT_READ | libc::PROT_WRITE) }
+}
+
+unsafe fn replace(span: Span, prot: i32) -> Result<()> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
-    let prot = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: the caller's contract.
     unsafe { mmap(span.start(), span.len(), prot, flags, -1, 0) }.map(|_| ())
+}
+
+/// Replaces whatever is mapped in the range by a readable and writable mapping of a file whose changes stay in this process.
+///
+/// # Safety
+/// The caller owns every page in the range.
+///
+/// # Errors
+/// As `mmap(2)`.
+pub unsafe fn map_private(span: Span, fd: RawFd, offset: i64) -> Result<()> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_NORESERVE | libc::MAP_FIXED;
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: the caller's contract.
+    unsafe { mmap(span.start(), span.len(), prot, flags, fd, offset) }.map(|_| ())
+}
+
+/// Replaces whatever is mapped in the range by a mapping of a file as it was before.
+///
+/// # Safety
+/// The caller owns every page in the range.
+///
+/// # Errors
+/// As `mmap(2)`.
+pub unsafe fn map_again(span: Span, prot: i32, flags: i32, fd: RawFd, offset: u64) -> Result<()> {
+    let offset = i64::try_from(offset).map_err(|_| Error::system("mmap", libc::EOVERFLOW))?;
+    // SAFETY: the caller's contract.
+    unsafe { mmap(span.start(), span.len(), prot, flags | libc::MAP_FIXED, fd, offset) }.map(|_| ())
+}
+
+/// `pwrite(2)` of the first `length` bytes of a range, until all are written.
+///
+/// # Errors
+/// As the call; `EFAULT` if the range cannot be read.
+pub fn write_from_memory(fd: RawFd, span: Span, length: u64, offset: u64) -> Result<()> {
+    let overflow = |_| Error::system("pwrite", libc::EOVERFLOW);
+    let length = usize::try_from(length).map_err(overflow)?.min(span.len());
+    let mut written = 0;
+    while let Some(rest) = span.slice(written, length.saturating_sub(written)) {
+        let done = u64::try_from(written).map_err(overflow)?;
+        let at = off64_t::try_from(offset.saturating_add(done)).map_err(overflow)?;
+        // SAFETY: the call reads the range, and reports what it cannot read.
+        let count = unsafe { pwrite64(fd, pointer(rest), rest.len(), at) };
+        match usize::try_from(count) {
+            Ok(0) => return Err(Error::system("pwrite", libc::EIO)),
+            Ok(count) => written = written.saturating_add(count),
+            Err(_) if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return Err(Error::last("pwrite")),
+        }
+    }
+    Ok(())
+}
+
+/// Replaces the pages of the range, which can be read, by private memory with the same contents.
+///
+/// # Safety
+/// The caller owns every page in the range.
+///
+/// # Errors
+/// As `mmap(2)` and `mremap(2)`; `EFAULT` if the pages cannot be read after all.
+#[cfg(target_os = "linux")]
+pub unsafe fn copy_privately(span: Span) -> Result<()> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: no MAP_FIXED.
+    let copy = unsafe { mmap(0, span.len(), prot, flags, -1, 0) }?;
+    let to = libc::iovec { iov_base: std::ptr::with_exposed_provenance_mut(copy), iov_len: span.len() };
+    let from = libc::iovec { iov_base: pointer(span), iov_len: span.len() };
+    let process = libc::pid_t::try_from(std::process::id()).unwrap_or(-1);
+    // SAFETY: the call copies between the two ranges of this process, the first of them just mapped; it reports what it
+    // cannot read.
+    let copied = unsafe { libc::process_vm_readv(process, &raw const to, 1, &raw const from, 1, 0) };
+    let moved = if usize::try_from(copied) == Ok(span.len()) {
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        // SAFETY: the source was just mapped and the target is the caller's.
+        unsafe { mremap(copy, span.len(), span.len(), flags, span.start()) }.map(|_| ())
+    } else {
+        Err(Error::last("process_vm_readv"))
+    };
+    moved.inspect_err(|_| {
+        if let Some(copy) = Span::new(copy, span.len()) {
+            // SAFETY: mapped above, seen by nobody.
+            let _ = unsafe { munmap(copy) };
+        }
+    })
+}
+
+/// Replaces the pages of the range, which can be read, by private memory with the same contents. Other threads may
+/// see zeros for a moment.
+///
+/// # Safety
+/// The caller owns every page in the range.
+///
+/// # Errors
+/// As `mmap(2)`.
+#[cfg(not(target_os = "linux"))]
+pub unsafe fn copy_privately(span: Span) -> Result<()> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: no MAP_FIXED.
+    let copy = unsafe { mmap(0, span.len(), libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) }?;
+    let copy = Span::new(copy, span.len()).ok_or(Error::system("mmap", libc::ENOMEM))?;
+    // SAFETY: the pages can be read, says the caller, and the copy was just mapped.
+    unsafe { std::ptr::copy_nonoverlapping(pointer(span), pointer(copy), span.len()) };
+    // SAFETY: the caller's contract.
+    let replaced = unsafe { map_zeros(span) };
+    if replaced.is_ok() {
+        // SAFETY: both were just mapped.
+        unsafe { std::ptr::copy_nonoverlapping(pointer(copy), pointer(span), span.len()) };
+    }
+    // SAFETY: mapped above, seen by nobody. A failure leaves memory behind.
+    let _ = unsafe { munmap(copy) };
+    replaced
+}
+
+/// Lets pages be read, whatever their protection was.
+pub fn make_readable(span: Span) -> bool {
+    // SAFETY: no access becomes forbidden and nothing is written.
+    unsafe { libc::mprotect(pointer(span), span.len(), libc::PROT_READ) == 0 }
+}
+
+/// Asks the kernel whether pages could be read, or written, without a fault (Linux 5.14; elsewhere the answer is no).
+/// It brings them into memory and changes nothing.
+pub fn would_succeed(span: Span, write: bool) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        let advice = if write { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
+        // SAFETY: this advice only prefaults; an address that is not mapped is ENOMEM.
+        unsafe { libc::madvise(pointer(span), span.len(), advice) == 0 }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (span, write);
+        false
+    }
+}
+
+/// The size of an open file in bytes, if the descriptor still is that file's.
+pub fn size_if_same(file: FileIdentity) -> Option<u64> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the call fills the structure or fails.
+    let status = unsafe { libc::fstat(file.fd, stat.as_mut_ptr()) };
+    if status != 0 {
+        return None;
+    }
+    // SAFETY: filled by the successful call.
+    let stat = unsafe { stat.assume_init() };
+    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)] // the types differ between platforms; the bits count
+    let same = stat.st_dev as u64 == file.device && stat.st_ino as u64 == file.inode;
+    same.then(|| u64::try_from(stat.st_size).ok()).flatten()
 }
 
 /// Takes exactly this range of addresses, without memory behind it, if nothing is mapped there.

@@ -1,0 +1,468 @@
+//! Accesses that the kernel answers with SIGBUS or SIGSEGV: patched, recorded, told.
+//!
+//! ```text
+//!   access --> kernel --> signal.rs --> resolve()            any thread, any instruction: no lock, no allocation
+//!                                          |  patches the page, notes a record, writes to the pipe
+//!                                          v
+//!   registry change --> take_records() --> FaultLog of the mapping --> errors of its methods, `faults`
+//!                                          |
+//!   watcher thread <-- pipe                `--> take_events() --> onFault or a warning
+//! ```
+//!
+//! # Why this is right while other threads map and unmap
+//! [`resolve`] runs inside the [`gate`](crate::gate): no change of the registry runs meanwhile, so what the
+//! [`table`](crate::table) says of an address is what is mapped there, and the page that is replaced is ours. If a
+//! change is under way, `resolve` does nothing and the access faults again. Two handlers for one segment exclude each
+//! other in the same way. Before it replaces anything a handler asks the kernel whether the access would now succeed:
+//! another thread may have patched the page, or the file may have grown back.
+//!
+//! Only system calls touch the mapped memory here, and they report `EFAULT` instead of faulting: there is no fault
+//! within a fault.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, AtomicUsize, Ordering};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::range::{round_down, Span};
+use crate::registry::{GATE, TABLE};
+use crate::sys;
+use crate::table::Entry;
+
+/// What an access met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// The file has become shorter: these bytes are not in it any more. They read as zeros, and writes to them are lost.
+    Truncated = 1,
+    /// The file system had no room, or no working device, for a page that was written. The page is kept in memory.
+    NotStored = 2,
+    /// A page that may only be read was written. The write stays in a private copy of the page.
+    ReadOnly = 3,
+    /// The mapping was unmapped. The addresses read as zeros, and writes to them are lost.
+    Closed = 4,
+    /// The device could not deliver a page. It reads as zeros.
+    IoError = 5,
+    /// A page that may not be accessed at all was. It was made accessible.
+    Protected = 6,
+}
+
+impl Kind {
+    /// The name that users see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Truncated => "truncated",
+            Self::NotStored => "not-stored",
+            Self::ReadOnly => "read-only",
+            Self::Closed => "closed",
+            Self::IoError => "io-error",
+            Self::Protected => "protected",
+        }
+    }
+
+    fn from_u8(value: u8) -> Option<Self> {
+        [Self::Truncated, Self::NotStored, Self::ReadOnly, Self::Closed, Self::IoError, Self::Protected]
+            .into_iter()
+            .find(|kind| *kind as u8 == value)
+    }
+}
+
+/// A fault within a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The first byte that is concerned, from the start of the mapping.
+    pub offset: u64,
+    /// Bytes that are concerned.
+    pub length: u64,
+    /// What happened.
+    pub kind: Kind,
+}
+
+/// A range whose pages are not the file's, since a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patch {
+    /// Whole pages.
+    pub span: Span,
+    /// Why.
+    pub kind: Kind,
+}
+
+/// All faults of one mapping.
+#[derive(Debug)]
+pub struct FaultLog {
+    /// The mapping's bytes.
+    data: Span,
+    /// Whom to tell: the binding's name for a runtime environment.
+    pub owner: usize,
+    /// The file's name, for messages.
+    pub label: Option<PathBuf>,
+    /// Faults so far.
+    count: AtomicU64,
+    /// A warning was given.
+    warned: AtomicBool,
+    details: Mutex<Details>,
+}
+
+#[derive(Debug, Default)]
+struct Details {
+    /// The first faults, up to [`LONGEST_LIST`].
+    list: Vec<Fault>,
+    patches: Vec<Patch>,
+}
+
+/// A list of faults ends here; the count goes on.
+const LONGEST_LIST: usize = 1024;
+
+impl FaultLog {
+    /// An empty log for the bytes `data`.
+    pub fn new(data: Span, owner: usize, label: Option<PathBuf>) -> Arc<Self> {
+        Arc::new(Self {
+            data,
+            owner,
+            label,
+            count: AtomicU64::new(0),
+            warned: AtomicBool::new(false),
+            details: Mutex::default(),
+        })
+    }
+
+    /// How many faults there were.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// The faults, oldest first; not more than 1024 of them.
+    pub fn list(&self) -> Vec<Fault> {
+        self.details.lock().list.clone()
+    }
+
+    /// True the first time it is asked.
+    pub fn should_warn(&self) -> bool {
+        !self.warned.swap(true, Ordering::AcqRel)
+    }
+
+    /// The ranges that are not the file's.
+    pub fn patches(&self) -> Vec<Patch> {
+        if self.count() == 0 {
+            return Vec::new();
+        }
+        self.details.lock().patches.clone()
+    }
+
+    /// The first range in `span` that is not the file's, as a fault.
+    pub fn patched(&self, span: Span) -> Option<Fault> {
+        if self.count() == 0 {
+            return None;
+        }
+        let details = self.details.lock();
+        let hit = details.patches.iter().find_map(|patch| Some((patch.span.intersect(span)?, patch.kind)));
+        hit.map(|(part, kind)| self.within(part, kind))
+    }
+
+    /// Notes that the pages of `span` are the file's again, as to patches of this kind.
+    pub fn heal(&self, span: Span, kind: Kind) {
+        let mut details = self.details.lock();
+        let patches = std::mem::take(&mut details.patches);
+        for patch in patches {
+            if patch.kind != kind {
+                details.patches.push(patch);
+                continue;
+            }
+            let rest = [patch.span.before(span.start()), patch.span.from(span.end())];
+            details.patches.extend(rest.into_iter().flatten().map(|span| Patch { span, kind }));
+        }
+    }
+
+    /// A range of addresses as offsets in the mapping, without what its pages have before and behind its bytes.
+    pub fn within(&self, span: Span, kind: Kind) -> Fault {
+        let part = span.intersect(self.data).unwrap_or(self.data);
+        let offset = part.start().saturating_sub(self.data.start());
+        let wide = |value| u64::try_from(value).unwrap_or(u64::MAX);
+        Fault { offset: wide(offset), length: wide(part.len()), kind }
+    }
+
+    fn add(&self, span: Span, kind: Kind) -> Fault {
+        let fault = self.within(span, kind);
+        let mut details = self.details.lock();
+        if details.list.len() < LONGEST_LIST {
+            details.list.push(fault);
+        }
+        if !matches!(kind, Kind::Closed | Kind::Protected) {
+            // A neighbour or the same range again: one patch.
+            let patches = &mut details.patches;
+            match patches.iter_mut().rev().find(|patch| patch.kind == kind && patch.span.touches(span)) {
+                Some(patch) => patch.span = patch.span.union(span),
+                None => patches.push(Patch { span, kind }),
+            }
+        }
+        self.count.fetch_add(1, Ordering::AcqRel);
+        fault
+    }
+}
+
+/// A fault that somebody is to hear of.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The mapping's log.
+    pub log: Arc<FaultLog>,
+    /// The mapping's id.
+    pub id: u64,
+    /// The fault.
+    pub fault: Fault,
+}
+
+static EVENTS: Mutex<Vec<Event>> = Mutex::new(Vec::new());
+
+/// Events that nobody takes are counted in their logs, and not kept beyond this many.
+const MOST_EVENTS: usize = 65_536;
+
+/// Takes the events that `is_mine` chooses by their owner.
+pub fn take_events(is_mine: impl Fn(usize) -> bool) -> Vec<Event> {
+    settle();
+    let mut events = EVENTS.lock();
+    let (mine, others) = events.drain(..).partition(|event| is_mine(event.log.owner));
+    *events = others;
+    mine
+}
+
+/// Turns the catching of faults on or off for the process. Off, a stray access ends the process as it would without
+/// us, but for ranges that were unmapped under a view: those read as zeros.
+pub fn set_guard(on: bool) {
+    sys::set_guard(on);
+    if !on {
+        crate::registry::change().open_retired();
+    }
+}
+
+/// Brings records that handlers made into the logs.
+pub fn settle() {
+    if RECORDED.load(Ordering::Acquire) != 0 {
+        drop(crate::registry::change());
+    }
+}
+
+/// Who has the runtimes told of new events. Called on the watcher thread.
+static LISTENER: Mutex<Option<fn()>> = Mutex::new(None);
+
+/// Sets whom the watcher thread calls when there may be events to take.
+pub fn set_listener(listener: fn()) {
+    *LISTENER.lock() = Some(listener);
+}
+
+/// Empties the table of records and has the runtimes told.
+pub(crate) fn notify() {
+    settle();
+    let listener = *LISTENER.lock();
+    if let Some(listener) = listener {
+        listener();
+    }
+}
+
+/// A record of a fault in the making: written by one handler, read with the gate closed.
+struct Record {
+    start: AtomicUsize,
+    end: AtomicUsize,
+    kind: AtomicU8,
+}
+
+const MOST_RECORDS: usize = 4096;
+
+static RECORDS: [Record; MOST_RECORDS] =
+    [const { Record { start: AtomicUsize::new(0), end: AtomicUsize::new(0), kind: AtomicU8::new(0) } }; MOST_RECORDS];
+
+/// Records in the table, and beyond its end those for which there was no room.
+static RECORDED: AtomicUsize = AtomicUsize::new(0);
+
+/// Takes a place in the table for a fault that is about to be patched; `None` if it is full.
+fn reserve_record() -> Option<&'static Record> {
+    let index = RECORDED.fetch_add(1, Ordering::AcqRel);
+    let record = RECORDS.get(index);
+    match record {
+        // Nothing is recorded until `fill`.
+        Some(record) => record.kind.store(0, Ordering::Release),
+        None => drop(RECORDED.fetch_sub(1, Ordering::AcqRel)),
+    }
+    record
+}
+
+impl Record {
+    fn fill(&self, span: Span, kind: Kind) {
+        self.start.store(span.start(), Ordering::Release);
+        self.end.store(span.end(), Ordering::Release);
+        self.kind.store(kind as u8, Ordering::Release);
+    }
+}
+
+/// Takes all records, oldest first. Only with the gate closed.
+pub(crate) fn take_records() -> Vec<(Span, Kind)> {
+    let count = RECORDED.swap(0, Ordering::AcqRel).min(MOST_RECORDS);
+    RECORDS
+        .iter()
+        .take(count)
+        .filter_map(|record| {
+            let span = Span::between(record.start.load(Ordering::Acquire), record.end.load(Ordering::Acquire))?;
+            Some((span, Kind::from_u8(record.kind.load(Ordering::Acquire))?))
+        })
+        .collect()
+}
+
+/// Enters a record in its mapping's log and among the events. Called by the registry, which knows the mapping.
+pub(crate) fn enter(id: u64, log: &Arc<FaultLog>, span: Span, kind: Kind) {
+    let fault = log.add(span, kind);
+    let mut events = EVENTS.lock();
+    if events.len() < MOST_EVENTS {
+        events.push(Event { log: log.clone(), id, fault });
+    }
+}
+
+/// An access that faulted, as the signal tells it.
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    /// The address.
+    pub address: usize,
+    /// It was a write, or may have been one.
+    pub write: bool,
+    /// The memory itself is broken (`BUS_MCEERR_AR`).
+    pub hardware: bool,
+}
+
+/// What a handler made of an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The access will succeed now.
+    Resolved,
+    /// Another thread is busy with it: the access is to fault again.
+    Retry,
+    /// Not our address, or nothing could be done.
+    Foreign,
+}
+
+/// One handler at a time for each of these shares of the segments.
+static CLAIMS: [AtomicBool; 64] = [const { AtomicBool::new(false) }; 64];
+
+struct Claim(&'static AtomicBool);
+
+impl Claim {
+    fn try_take(entry: &Entry) -> Option<Self> {
+        let share = entry.span.start().checked_div(sys::page_size())?.checked_rem(CLAIMS.len())?;
+        let claim = CLAIMS.get(share)?;
+        (!claim.swap(true, Ordering::AcqRel)).then_some(Self(claim))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// The address of the last fault that seemed to be over already, and how often it came in a row: an access that
+/// goes on faulting for a reason unknown here must not go on forever.
+static LAST_RETRIED: AtomicUsize = AtomicUsize::new(0);
+static RETRIES: AtomicUsize = AtomicUsize::new(0);
+const MOST_RETRIES: usize = 100_000;
+
+/// Makes an access to one of our addresses succeed. Called from a signal handler.
+pub fn resolve(access: Access) -> Outcome {
+    let Some(_inside) = GATE.try_enter() else { return Outcome::Retry };
+    let Some(entry) = TABLE.find(access.address) else { return Outcome::Foreign };
+    let Some(_claim) = Claim::try_take(&entry) else { return Outcome::Retry };
+    let Some(page) = page_of(&entry, access.address) else { return Outcome::Foreign };
+    if !access.hardware && !entry.retired && sys::would_succeed(page, access.write) {
+        return retried(access.address);
+    }
+    let Some(record) = reserve_record() else {
+        sys::wake_watcher();
+        return Outcome::Retry;
+    };
+    let Some((span, kind)) = patch(&entry, page, access) else { return Outcome::Foreign };
+    record.fill(span, kind);
+    sys::wake_watcher();
+    Outcome::Resolved
+}
+
+fn retried(address: usize) -> Outcome {
+    if LAST_RETRIED.swap(address, Ordering::AcqRel) != address {
+        RETRIES.store(0, Ordering::Release);
+    }
+    if RETRIES.fetch_add(1, Ordering::AcqRel) < MOST_RETRIES {
+        Outcome::Resolved
+    } else {
+        Outcome::Foreign
+    }
+}
+
+/// What is patched at once: a page, or all of a segment of huge ones.
+fn page_of(entry: &Entry, address: usize) -> Option<Span> {
+    if entry.huge {
+        return Some(entry.span);
+    }
+    Span::new(round_down(address, sys::page_size()), sys::page_size())
+}
+
+/// Makes `page` accessible. Returns what is now other than the file, and why; `None` if the kernel refuses.
+fn patch(entry: &Entry, page: Span, access: Access) -> Option<(Span, Kind)> {
+    if entry.retired {
+        return zeros(entry.span).then_some((entry.span, Kind::Closed));
+    }
+    if access.hardware {
+        return zeros(page).then_some((page, Kind::IoError));
+    }
+    let readable = entry.prot & libc::PROT_READ != 0;
+    let writable = entry.prot & libc::PROT_WRITE != 0;
+    if !readable {
+        // What is in the page is kept: it may be the only copy.
+        let accessible = sys::make_readable(page) && (!access.write || private(entry, page).is_some());
+        return accessible.then_some((page, Kind::Protected));
+    }
+    if access.write && !writable {
+        return private(entry, page).map(|span| (span, Kind::ReadOnly));
+    }
+    let Some(size) = entry.file.and_then(sys::size_if_same) else {
+        // The file is not known: what can be read is there.
+        return if access.write && sys::would_succeed(page, false) {
+            private(entry, page).map(|span| (span, Kind::NotStored))
+        } else {
+            zeros(page).then_some((page, Kind::Truncated))
+        };
+    };
+    let skipped = u64::try_from(page.start().saturating_sub(entry.span.start())).ok()?;
+    if entry.offset.saturating_add(skipped) >= size {
+        // All that follows is gone, too.
+        let rest = entry.span.from(page.start())?;
+        return zeros(rest).then_some((rest, Kind::Truncated));
+    }
+    if access.write && sys::would_succeed(page, false) {
+        return private(entry, page).map(|span| (span, Kind::NotStored));
+    }
+    zeros(page).then_some((page, Kind::IoError))
+}
+
+fn zeros(span: Span) -> bool {
+    // SAFETY: inside the gate and with the claim, these pages are ours and nobody else replaces them.
+    unsafe { sys::map_zeros(span) }.is_ok()
+}
+
+/// Gives the process a copy of its own of a page, with the same contents. Where the process has too many mappings
+/// for that, of all of the segment. Returns what is private now.
+fn private(entry: &Entry, page: Span) -> Option<Span> {
+    if let Some(file) = entry.file {
+        // A private mapping of the same file: pages that are not written go on to be the file's.
+        let map = |span: Span| {
+            let skipped = u64::try_from(span.start().saturating_sub(entry.span.start())).ok()?;
+            let offset = i64::try_from(entry.offset.saturating_add(skipped)).ok()?;
+            // SAFETY: inside the gate and with the claim, these pages are ours and nobody else replaces them.
+            unsafe { sys::map_private(span, file.fd, offset) }.ok().map(|()| span)
+        };
+        if sys::size_if_same(file).is_some() {
+            return map(page).or_else(|| map(entry.span));
+        }
+    }
+    if entry.flags & libc::MAP_PRIVATE != 0 {
+        // SAFETY: as above; the pages are private already.
+        return unsafe { sys::mprotect(page, libc::PROT_READ | libc::PROT_WRITE) }.ok().map(|()| page);
+    }
+    // SAFETY: as above.
+    unsafe { sys::copy_privately(page) }.ok().map(|()| page)
+}

@@ -1,0 +1,397 @@
+//! The handler of SIGBUS and SIGSEGV, and its place among the handlers of others.
+//!
+//! The runtime has handlers of its own (WebAssembly traps are SIGSEGV), other addons may have some, and libuv installs
+//! one for `process.on('SIGBUS')`. Ours goes on top, takes what is ours and calls the one below for the rest. Handlers
+//! that were installed above ours later may call ours as the one below them: such a call is known by its context,
+//! which is the same, and is passed on one place further down.
+
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
+use std::sync::OnceLock;
+
+use libc::{c_int, c_void, sigaction, siginfo_t, ucontext_t};
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+use crate::fault::{self, Access, Outcome};
+
+/// The signals that an access to memory can raise.
+const SIGNALS: [c_int; 2] = [libc::SIGBUS, libc::SIGSEGV];
+
+/// Handlers below ours, for each signal; more than this many are not remembered.
+const DEEPEST: usize = 8;
+
+/// The handlers below ours for one signal: the oldest first.
+struct Below {
+    actions: [AtomicPtr<sigaction>; DEEPEST],
+    count: AtomicUsize,
+}
+
+impl Below {
+    const fn new() -> Self {
+        Self { actions: [const { AtomicPtr::new(std::ptr::null_mut()) }; DEEPEST], count: AtomicUsize::new(0) }
+    }
+
+    /// Puts a handler on top of the others. One that is among them already moves there instead.
+    fn push(&self, action: &sigaction) {
+        let known = |place: &&AtomicPtr<sigaction>| {
+            let pointer = place.load(Ordering::Acquire);
+            // SAFETY: null or a leaked action.
+            unsafe { pointer.as_ref() }.is_some_and(|known| known.sa_sigaction == action.sa_sigaction)
+        };
+        let count = self.count.load(Ordering::Acquire);
+        if self.actions.iter().take(count).any(|place| known(&place)) {
+            return;
+        }
+        if let Some(place) = self.actions.get(count) {
+            // Leaked: a handler may read it at any time from now on.
+            place.store(Box::into_raw(Box::new(*action)), Ordering::Release);
+            self.count.store(count.saturating_add(1), Ordering::Release);
+        }
+    }
+
+    /// The handler `depth` places below ours.
+    fn get(&self, depth: usize) -> Option<&'static sigaction> {
+        let index = self.count.load(Ordering::Acquire).checked_sub(depth)?.checked_sub(1)?;
+        let pointer = self.actions.get(index)?.load(Ordering::Acquire);
+        // SAFETY: null or a leaked action.
+        unsafe { pointer.as_ref() }
+    }
+}
+
+static BELOW: [Below; 2] = [Below::new(), Below::new()];
+
+fn below(signal: c_int) -> &'static Below {
+    let [bus, segv] = &BELOW;
+    if signal == libc::SIGBUS {
+        bus
+    } else {
+        segv
+    }
+}
+
+/// Signals that are being passed on: their contexts, and how far down they have come.
+static PASSED_ON: [(AtomicUsize, AtomicUsize); 64] = [const { (AtomicUsize::new(0), AtomicUsize::new(0)) }; 64];
+
+/// What a process wants: not asked yet, on, off.
+static WANTED: AtomicU8 = AtomicU8::new(UNASKED);
+const UNASKED: u8 = 0;
+const ON: u8 = 1;
+const OFF: u8 = 2;
+
+/// Whether faults are to be caught: yes, unless `MMAP_NATIVE_FAULTS=off` or [`set_guard`] says no.
+pub fn is_guarded() -> bool {
+    if WANTED.load(Ordering::Acquire) == UNASKED {
+        let off = std::env::var_os("MMAP_NATIVE_FAULTS").is_some_and(|value| value == "off");
+        let answer = if off { OFF } else { ON };
+        let _ = WANTED.compare_exchange(UNASKED, answer, Ordering::AcqRel, Ordering::Acquire);
+    }
+    WANTED.load(Ordering::Acquire) == ON
+}
+
+/// Turns the catching of faults on or off for the process.
+pub fn set_guard(on: bool) {
+    WANTED.store(if on { ON } else { OFF }, Ordering::Release);
+}
+
+/// Puts our handler on top for both signals, unless it is there or faults are not to be caught.
+///
+/// # Errors
+/// As `sigaction(2)`, `pipe(2)` and the start of a thread.
+pub fn ensure_guard() -> Result<()> {
+    if !is_guarded() {
+        return Ok(());
+    }
+    static STARTED: OnceLock<Result<()>> = OnceLock::new();
+    STARTED.get_or_init(start_watcher).clone()?;
+    SIGNALS.into_iter().try_for_each(install)
+}
+
+fn install(signal: c_int) -> Result<()> {
+    let ours: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) = handle;
+    let ours = ours as *const () as usize;
+    if current(signal)?.sa_sigaction == ours {
+        return Ok(());
+    }
+    // Two threads must not both take ours for the one below.
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _installing = INSTALLING.lock();
+    let found = current(signal)?;
+    if found.sa_sigaction == ours {
+        return Ok(());
+    }
+    let is_first = below(signal).count.load(Ordering::Acquire) == 0;
+    // libuv resets a signal to its default when the last listener goes. What was below before stays below.
+    if is_first || (found.sa_sigaction != libc::SIG_DFL && found.sa_sigaction != libc::SIG_IGN) {
+        below(signal).push(&found);
+    }
+    // SAFETY: all zeroes is a valid action.
+    let mut action: sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = ours;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+    for blocked in SIGNALS {
+        // SAFETY: a valid set and valid signals.
+        unsafe { libc::sigaddset(&raw mut action.sa_mask, blocked) };
+    }
+    // SAFETY: the handler only does what a signal handler may do (see its documentation).
+    let status = unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(Error::last("sigaction"))
+    }
+}
+
+fn current(signal: c_int) -> Result<sigaction> {
+    let mut found = MaybeUninit::<sigaction>::zeroed();
+    // SAFETY: asks only; the call fills the structure or fails.
+    let status = unsafe { libc::sigaction(signal, std::ptr::null(), found.as_mut_ptr()) };
+    if status != 0 {
+        return Err(Error::last("sigaction"));
+    }
+    // SAFETY: filled by the successful call.
+    Ok(unsafe { found.assume_init() })
+}
+
+/// The handler. Async-signal-safe: atomics and system calls, on the alternate stack where the thread has one.
+extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    let errno = errno();
+    // SAFETY: the kernel gives both pointers to a handler with SA_SIGINFO, valid while it runs.
+    let access = unsafe { info.as_ref() }.and_then(|info| access_of(signal, info, context));
+    let outcome = match access {
+        Some(access) if WANTED.load(Ordering::Acquire) == ON => fault::resolve(access),
+        _ => Outcome::Foreign,
+    };
+    match outcome {
+        Outcome::Resolved => {}
+        Outcome::Retry => yield_thread(),
+        Outcome::Foreign => pass_on(signal, info, context),
+    }
+    set_errno(errno);
+}
+
+/// The access that raised the signal; `None` if it was no read or write (a `kill`, a jump, a misaligned address).
+fn access_of(signal: c_int, info: &siginfo_t, context: *mut c_void) -> Option<Access> {
+    let codes = if signal == libc::SIGBUS { BUS_CODES } else { SEGV_CODES };
+    if !codes.contains(&info.si_code) {
+        return None;
+    }
+    // SAFETY: for these codes the kernel fills in the address.
+    let address = unsafe { info.si_addr() }.addr();
+    // SAFETY: the context of the signal being handled.
+    let context = unsafe { context.cast::<ucontext_t>().as_ref() }?;
+    let write = match direction(context) {
+        Direction::Fetch => return None,
+        Direction::Read => false,
+        Direction::Write | Direction::Unknown => true,
+    };
+    Some(Access { address, write, hardware: signal == libc::SIGBUS && info.si_code == BUS_MCEERR_AR })
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const BUS_MCEERR_AR: c_int = libc::BUS_MCEERR_AR;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const BUS_MCEERR_AR: c_int = -1;
+/// An address without an object behind it, an error of the object (as macOS says for protection), broken memory.
+const BUS_CODES: &[c_int] = &[libc::BUS_ADRERR, libc::BUS_OBJERR, BUS_MCEERR_AR];
+/// No mapping, or no permission: `SEGV_MAPERR` and `SEGV_ACCERR` (POSIX, `<signal.h>`; the same everywhere).
+const SEGV_CODES: &[c_int] = &[1, 2];
+
+#[allow(dead_code)] // which are made depends on the CPU
+enum Direction {
+    Read,
+    Write,
+    Fetch,
+    Unknown,
+}
+
+/// Bits 1 and 4 of a page fault's error code (Intel SDM 3A, 4.7).
+#[cfg(target_arch = "x86_64")]
+fn direction(context: &ucontext_t) -> Direction {
+    const WRITE: i64 = 1 << 1;
+    const FETCH: i64 = 1 << 4;
+    #[cfg(target_os = "linux")]
+    let code = context.uc_mcontext.gregs.get(usize::try_from(libc::REG_ERR).unwrap_or(usize::MAX)).copied();
+    #[cfg(target_os = "macos")]
+    // SAFETY: the kernel's pointer to the machine context, null or valid while the handler runs.
+    let code = unsafe { context.uc_mcontext.as_ref() }.map(|machine| i64::from(machine.__es.__err));
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+    let code = {
+        let _ = context;
+        None::<i64>
+    };
+    match code {
+        None => Direction::Unknown,
+        Some(code) if code & FETCH != 0 => Direction::Fetch,
+        Some(code) if code & WRITE != 0 => Direction::Write,
+        Some(_) => Direction::Read,
+    }
+}
+
+/// The exception syndrome: class in bits 26 to 31, "write, not read" in bit 6 (Arm ARM, ESR_EL1).
+#[cfg(target_arch = "aarch64")]
+fn direction(context: &ucontext_t) -> Direction {
+    const DATA_ABORT: u64 = 0x24;
+    const INSTRUCTION_ABORT: u64 = 0x20;
+    match syndrome(context) {
+        Some(esr) if esr >> 26 == DATA_ABORT && esr & (1 << 6) != 0 => Direction::Write,
+        Some(esr) if esr >> 26 == DATA_ABORT => Direction::Read,
+        Some(esr) if esr >> 26 == INSTRUCTION_ABORT => Direction::Fetch,
+        _ => Direction::Unknown,
+    }
+}
+
+#[cfg(all(target_arch = "aarch64", target_os = "macos"))]
+fn syndrome(context: &ucontext_t) -> Option<u64> {
+    // SAFETY: the kernel's pointer to the machine context, null or valid while the handler runs.
+    unsafe { context.uc_mcontext.as_ref() }.map(|machine| u64::from(machine.__es.__esr))
+}
+
+/// Linux appends records of (magic, size, data) to the registers; the syndrome has a record of its own
+/// (arch/arm64/include/uapi/asm/sigcontext.h). They start where the floating-point context is aligned to.
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+fn syndrome(context: &ucontext_t) -> Option<u64> {
+    const ESR_MAGIC: u32 = 0x4553_5201;
+    // fault_address, regs[31], sp, pc, pstate, then __reserved[4096] aligned to 16.
+    const REGISTERS: usize = 288;
+    const RESERVED: usize = 4096;
+    let start = (&raw const context.uc_mcontext).cast::<u8>();
+    // SAFETY: the machine context has these bytes behind the registers.
+    let records: &[u8] = unsafe { std::slice::from_raw_parts(start.wrapping_add(REGISTERS), RESERVED) };
+    let mut rest = records;
+    while let Some((header, _)) = rest.split_first_chunk::<8>() {
+        let [a, b, c, d, e, f, g, h] = *header;
+        let (magic, size) = (u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]));
+        if magic == ESR_MAGIC {
+            let (value, _) = rest.get(8..)?.split_first_chunk::<8>()?;
+            return Some(u64::from_ne_bytes(*value));
+        }
+        if magic == 0 || size < 8 {
+            return None;
+        }
+        rest = rest.get(usize::try_from(size).ok()?..)?;
+    }
+    None
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn direction(_context: &ucontext_t) -> Direction {
+    Direction::Unknown
+}
+
+/// Calls the handler below ours, as the kernel would have.
+fn pass_on(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    let key = context.addr();
+    let passed = PASSED_ON.iter().find(|(known, _)| known.load(Ordering::Acquire) == key);
+    if let Some((_, depth)) = passed {
+        // Called again by the handler that we called.
+        let depth = depth.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+        return call(below(signal).get(depth), signal, info, context);
+    }
+    let mine =
+        PASSED_ON.iter().find(|(free, _)| free.compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire).is_ok());
+    if let Some((_, depth)) = mine {
+        depth.store(0, Ordering::Release);
+    }
+    call(below(signal).get(0), signal, info, context);
+    if let Some((taken, _)) = mine {
+        taken.store(0, Ordering::Release);
+    }
+}
+
+fn call(action: Option<&sigaction>, signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    match action {
+        Some(action) if action.sa_sigaction != libc::SIG_DFL && action.sa_sigaction != libc::SIG_IGN => {
+            if action.sa_flags & libc::SA_SIGINFO != 0 {
+                // SAFETY: installed with SA_SIGINFO, the value is a function of this type.
+                let handler = unsafe {
+                    std::mem::transmute::<usize, extern "C" fn(c_int, *mut siginfo_t, *mut c_void)>(action.sa_sigaction)
+                };
+                handler(signal, info, context);
+            } else {
+                // SAFETY: installed without SA_SIGINFO, the value is a function of this type.
+                let handler = unsafe { std::mem::transmute::<usize, extern "C" fn(c_int)>(action.sa_sigaction) };
+                handler(signal);
+            }
+        }
+        _ => die(signal, info),
+    }
+}
+
+/// What the kernel does where there is no handler: ends the process, with a core if it may.
+fn die(signal: c_int, info: *mut siginfo_t) {
+    // SAFETY: all zeroes is a valid action: the default.
+    let action: sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: the default for this signal. An access that faulted does so again when the handler returns, and ends the
+    // process with its own registers in the core.
+    unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
+    // SAFETY: the kernel's pointer, or null.
+    let sent = unsafe { info.as_ref() }.is_none_or(|info| info.si_code <= 0);
+    if sent {
+        // Somebody sent the signal; nothing will fault again.
+        // SAFETY: async-signal-safe. The signal is blocked until the handler returns.
+        unsafe { libc::raise(signal) };
+    }
+}
+
+fn yield_thread() {
+    // SAFETY: only gives up the processor.
+    unsafe { libc::sched_yield() };
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn errno_location() -> *mut c_int {
+    // SAFETY: the thread's own errno.
+    unsafe { libc::__errno_location() }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn errno_location() -> *mut c_int {
+    // SAFETY: the thread's own errno.
+    unsafe { libc::__error() }
+}
+
+fn errno() -> c_int {
+    // SAFETY: valid for the thread's life.
+    unsafe { *errno_location() }
+}
+
+fn set_errno(value: c_int) {
+    // SAFETY: valid for the thread's life.
+    unsafe { *errno_location() = value };
+}
+
+/// The end of the pipe that handlers write to; -1 while there is none.
+static WAKE: AtomicI32 = AtomicI32::new(-1);
+/// A byte is in the pipe that the watcher has not read.
+static AWAKE: AtomicBool = AtomicBool::new(false);
+
+/// Tells the watcher thread that there are records. Async-signal-safe.
+pub fn wake_watcher() {
+    let fd = WAKE.load(Ordering::Acquire);
+    if fd >= 0 && !AWAKE.swap(true, Ordering::AcqRel) {
+        // SAFETY: a write of one byte to a descriptor of ours, which does not block.
+        let _ = unsafe { libc::write(fd, [0_u8].as_ptr().cast(), 1) };
+    }
+}
+
+/// Starts the thread that brings records into the logs and has the runtimes told.
+fn start_watcher() -> Result<()> {
+    let (reader, writer) = std::io::pipe().map_err(|error| Error::from_io("pipe", &error))?;
+    let writer: std::os::fd::OwnedFd = writer.into();
+    let writer = std::os::fd::IntoRawFd::into_raw_fd(writer);
+    // SAFETY: a descriptor of ours. A full pipe has woken the watcher already: a handler must not wait for room.
+    unsafe { libc::fcntl(writer, libc::F_SETFL, libc::O_NONBLOCK) };
+    let watch = move || {
+        let mut reader = reader;
+        let mut byte = [0_u8; 1];
+        while std::io::Read::read_exact(&mut reader, &mut byte).is_ok() {
+            AWAKE.store(false, Ordering::Release);
+            fault::notify();
+        }
+    };
+    let builder = std::thread::Builder::new().name("mmap-faults".to_owned()).stack_size(256 * 1024);
+    builder.spawn(watch).map_err(|error| Error::from_io("pthread_create", &error))?;
+    WAKE.store(writer, Ordering::Release);
+    Ok(())
+}
