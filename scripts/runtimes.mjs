@@ -131,7 +131,7 @@ async function npmInstall(spec, cwd) {
     if (/\bcode (E404|ETARGET|EBADPLATFORM)\b/.test(output)) {
       throw unsupported(`npm has no ${spec} for ${currentPlatform()}`)
     }
-    throw new Error(`npm could not install ${spec}:\n${output}`)
+    throw new Error(`npm could not install ${spec}:\n${output}`, { cause: error })
   }
 }
 

@@ -63,7 +63,7 @@ async function runPlain(runtime) {
   const files = existsSync(join(root, plainFolder))
     ? readdirSync(join(root, plainFolder))
         .filter((file) => file.endsWith('.js'))
-        .sort()
+        .toSorted()
     : []
   if (files.length === 0) return { ok: false, text: `plain: no .js files in ${plainFolder}` }
 
