@@ -38,6 +38,9 @@ pub fn mmap(addr: usize, length: usize, prot: i32, flags: i32, fd: RawFd, offset
     // A length that only fits the address space unrounded is more than there is.
     let too_long = Error::system("mmap", libc::ENOMEM);
     let length = Span::new(0, length).and_then(|span| span.widened(request.unit)).ok_or(too_long.clone())?.len();
+    if addr == 0 && request.is_exact() {
+        return Err(Error::refused("mmap", libc::EPERM, "nothing may be mapped at address 0"));
+    }
     if request.is_fixed() {
         let span = Span::new(addr, length).ok_or(too_long)?;
         return request.map_fixed(span);
@@ -81,12 +84,18 @@ impl Request {
         self.flags.contains(MapFlags::FIXED)
     }
 
+    /// Whether the address is an order, be it one that replaces nothing.
+    fn is_exact(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        if self.flags.contains(MapFlags::FIXED_NOREPLACE) {
+            return true;
+        }
+        self.flags.contains(MapFlags::FIXED)
+    }
+
     fn map_fixed(&self, span: Span) -> Result<usize> {
         if !is_page_aligned(span.start()) {
             return Err(Error::refused("mmap", libc::EINVAL, "addr is not a multiple of the page size"));
-        }
-        if span.start() == 0 {
-            return Err(Error::refused("mmap", libc::EPERM, "nothing may be mapped at address 0"));
         }
         self.rehearse(span)?;
         let mut registry = change();
