@@ -354,9 +354,11 @@ pub fn mremap(addr: usize, old_length: usize, new_length: usize, flags: i32, new
     let mut registry = change();
     check_ours(&registry, old, CALL)?;
     let tags = registry.tags(old);
-    let [(_, tag)] = tags.as_slice() else {
+    let [(_, tag), others @ ..] = tags.as_slice() else { return Err(Error::system(CALL, libc::EFAULT)) };
+    // A mapping that grew or whose protection was changed may be several segments here and one to the kernel.
+    if others.iter().any(|(_, other)| other.id != tag.id || other.prot != tag.prot) {
         return Err(Error::refused(CALL, libc::EFAULT, "the range spans more than one mapping"));
-    };
+    }
     if tag.huge {
         return Err(invalid("huge pages cannot be remapped"));
     }
