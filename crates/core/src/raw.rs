@@ -110,7 +110,7 @@ impl Request {
                 Ok(at)
             }
             Err(error) => {
-                give_back(&taken);
+                after_failure(&mut registry, span, &taken);
                 Err(error)
             }
         }
@@ -170,6 +170,18 @@ fn give_back(taken: &[Span]) {
         // SAFETY: taken by `take_gaps`, seen by nobody. A failure leaves addresses without memory behind.
         let _ = unsafe { sys::munmap(gap) };
     }
+}
+
+/// A call that was to replace `target` failed. The kernel may have unmapped all of it before it ran out of memory: then
+/// the views of what was there get zeros, and nothing is left in the registry that is no longer mapped.
+fn after_failure(registry: &mut Registry, target: Span, taken: &[Span]) {
+    if sys::reserve(target).is_ok() {
+        // SAFETY: nothing was mapped there but what was just reserved, under the lock.
+        let _ = unsafe { sys::retire(target) };
+        // A failure leaves pages of zeros behind, which are still ours.
+        let _ = registry.release(target, None);
+    }
+    give_back(taken);
 }
 
 /// Whether anybody but us has pages in `span`.
@@ -401,7 +413,11 @@ impl Remap {
             return Err(Error::refused("mremap", libc::EINVAL, "the old and the new range overlap"));
         }
         let taken = take_gaps(registry, target).map_err(|error| error.in_call("mremap"))?;
-        self.relocate(registry, flags).inspect_err(|_| give_back(&taken))
+        let moved = self.relocate(registry, flags);
+        if moved.is_err() {
+            after_failure(registry, target, &taken);
+        }
+        moved
     }
 
     fn grow_in_place(&self, registry: &mut Registry) -> Result<usize> {
