@@ -191,8 +191,12 @@ fn has_foreign_pages(registry: &Registry, span: Span) -> bool {
             give_back(&[gap]);
             false
         }
-        // Below the lowest and above the highest address that a process may use there is nothing.
-        Err(error) => !matches!(error.errno(), Some(libc::EPERM | libc::EACCES | libc::ENOMEM)),
+        // A range that reaches below the lowest or above the highest address that a process may use cannot be taken,
+        // whatever else is in it.
+        Err(error) if matches!(error.errno(), Some(libc::EPERM | libc::EACCES | libc::ENOMEM)) => {
+            sys::has_mappings(gap)
+        }
+        Err(_) => true,
     })
 }
 

@@ -278,6 +278,17 @@ pub fn reserve(span: Span) -> Result<()> {
     Err(Error::system("mmap", libc::EEXIST))
 }
 
+/// Whether anything is mapped in the range, by `/proc/self/maps`; `false` where there is no such file.
+pub fn has_mappings(span: Span) -> bool {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let range = |line: &str| {
+        let (start, rest) = line.split_once('-')?;
+        let (end, _) = rest.split_once(' ')?;
+        Span::between(usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?)
+    };
+    maps.lines().filter_map(range).any(|mapped| mapped.intersect(span).is_some())
+}
+
 /// `mprotect(2)`.
 ///
 /// # Safety
