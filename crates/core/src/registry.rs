@@ -402,10 +402,13 @@ impl Registry {
     /// # Errors
     /// The kernel's, from the first page on that it refused; the pages before it are released.
     pub fn release(&mut self, span: Span, owner: Option<u64>) -> Result<()> {
-        for segment in self.carve(span) {
-            if !segment.is_live() || !segment.belongs_to(owner) {
-                continue;
-            }
+        // Nothing is cut before the kernel has agreed to it: it refuses to unmap a part of a huge page.
+        let segments: Vec<_> = self
+            .overlapping(span)
+            .filter(|segment| segment.is_live() && segment.belongs_to(owner))
+            .filter_map(|segment| segment.span.intersect(span).map(|part| segment.part(part)))
+            .collect();
+        for segment in segments {
             for (part, pinned) in self.pins.parts(segment.span) {
                 if pinned {
                     retire(part)?;
@@ -413,7 +416,7 @@ impl Registry {
                     // SAFETY: as above, and no view and no running call holds them.
                     unsafe { sys::munmap(part) }?;
                 }
-                // What is left of the segment follows the part just released.
+                self.split(part.start());
                 self.split(part.end());
                 self.remove(part.start());
                 if pinned {
