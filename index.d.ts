@@ -300,7 +300,8 @@ export declare function madvise(addr: Pointer | number, length: number | bigint,
  * @param addr a multiple of {@link pageSize}
  * @param length bytes
  * @returns one byte a page, whose lowest bit is set if the page is in memory; the other bits mean nothing
- * @throws `EINVAL`, `ENOMEM` where nothing is mapped, `EPERM` for pages that this package did not map
+ * @throws `EINVAL`, `ENOMEM` where nothing is mapped or there is no memory for the result, `EPERM` for pages that this
+ *   package did not map, `ERR_OUT_OF_RANGE` for more pages than an array of the runtime has bytes
  * @see mincore(2)
  */
 export declare function mincore(addr: Pointer | number, length: number | bigint): Uint8Array

@@ -159,11 +159,16 @@ export function munlock(addr: Pointer | number, length: number | bigint): 0 {
  * @param addr a multiple of {@link pageSize}
  * @param length bytes
  * @returns one byte a page, whose lowest bit is set if the page is in memory; the other bits mean nothing
- * @throws `EINVAL`, `ENOMEM` where nothing is mapped, `EPERM` for pages that this package did not map
+ * @throws `EINVAL`, `ENOMEM` where nothing is mapped or there is no memory for the result, `EPERM` for pages that this
+ *   package did not map, `ERR_OUT_OF_RANGE` for more pages than an array of the runtime has bytes
  * @see mincore(2)
  */
 export function mincore(addr: Pointer | number, length: number | bigint): Uint8Array {
-  return onRange(addr, length, native.mincore)
+  return onRange(addr, length, (start, size) => {
+    if (size > LARGEST_VIEW * pageSize)
+      throw outOfRange('length', `<= ${LARGEST_VIEW * pageSize} in this runtime`, length)
+    return native.mincore(start, size)
+  })
 }
 
 /**

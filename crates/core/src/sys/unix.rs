@@ -346,7 +346,9 @@ pub fn munlock(span: Span) -> Result<()> {
 /// `EAGAIN`, `ENOMEM` when a page is not mapped.
 pub fn mincore(span: Span) -> Result<Vec<u8>> {
     let pages = span.len().div_ceil(page_size());
-    let mut residency = vec![0_u8; pages];
+    let mut residency = Vec::new();
+    residency.try_reserve_exact(pages).map_err(|_| Error::system("mincore", libc::ENOMEM))?;
+    residency.resize(pages, 0_u8);
     // SAFETY: the vector has the one byte a page that the call writes.
     let status = unsafe { libc::mincore(pointer(span), span.len(), residency.as_mut_ptr().cast()) };
     check("mincore", status)?;
