@@ -24,13 +24,12 @@ export function flags(name: string, value: unknown): number {
 
 /**
  * An address. No process has one beyond 2^53, so what lies there becomes an address up there that nobody has
- * either, a page multiple if it was one.
+ * either, at the same place in its page.
  */
 export function pointer(name: string, value: unknown): number {
   if (typeof value === 'bigint') {
     if (value < 0n || value > 0xffff_ffff_ffff_ffffn) throw outOfRange(name, '>= 0 and <= 2^64 - 1', value)
-    if (value > BigInt(MAX)) return value % 65536n === 0n ? MAX + 1 - 65536 : MAX
-    return Number(value)
+    return value > BigInt(MAX) ? MAX - 65535 + Number(value % 65536n) : Number(value)
   }
   return integer(name, value)
 }
