@@ -210,6 +210,7 @@ export declare const MADV_UNMERGEABLE: number
 export declare const MADV_WILLNEED: number
 export declare const MADV_WIPEONFORK: number
 export declare const MADV_ZERO_WIRED_PAGES: number
+export declare const MAP_32BIT: number
 export declare const MAP_ANON: number
 export declare const MAP_ANONYMOUS: number
 export declare const MAP_COPY: number
@@ -250,6 +251,7 @@ export declare const MAP_SHARED_VALIDATE: number
 export declare const MAP_STACK: number
 export declare const MAP_SYNC: number
 export declare const MAP_TYPE: number
+export declare const MAP_UNINITIALIZED: number
 export declare const MREMAP_DONTUNMAP: number
 export declare const MREMAP_FIXED: number
 export declare const MREMAP_MAYMOVE: number
@@ -263,6 +265,7 @@ export declare const PROT_GROWSDOWN: number
 export declare const PROT_GROWSUP: number
 export declare const PROT_NONE: number
 export declare const PROT_READ: number
+export declare const PROT_SEM: number
 export declare const PROT_WRITE: number
 /** Every constant that this platform has, by name. */
 export declare const constants: Readonly<Record<string, number>>

@@ -64,6 +64,7 @@ pub const COMMON: &[(&str, i32)] = constants![
     MAP_FIXED,
     MAP_ANONYMOUS,
     MAP_ANON,
+    MAP_FILE,
     MAP_NORESERVE,
     MS_ASYNC,
     MS_SYNC,
@@ -137,7 +138,6 @@ pub const PLATFORM: &[(&str, i32)] = constants![
     MAP_HASSEMAPHORE,
     MAP_NOCACHE,
     MAP_JIT,
-    MAP_FILE,
     MAP_COPY,
     MS_KILLPAGES,
     MS_DEACTIVATE,
@@ -154,6 +154,12 @@ pub const PLATFORM: &[(&str, i32)] = &[];
 /// Constants of the kernel headers that `libc` does not have, each with the header that defines it.
 #[cfg(target_os = "linux")]
 pub const FROM_HEADERS: &[(&str, i32)] = &[
+    // include/uapi/asm-generic/mman-common.h
+    ("PROT_SEM", 0x8),
+    ("MAP_UNINITIALIZED", 0x400_0000),
+    // arch/x86/include/uapi/asm/mman.h; libc too has it for this architecture only
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    ("MAP_32BIT", libc::MAP_32BIT),
     // include/uapi/linux/mman.h, from hugetlb_encode.h (Linux 4.14): 14 << MAP_HUGE_SHIFT
     ("MAP_HUGE_16KB", 14 << libc::MAP_HUGE_SHIFT),
     // include/uapi/linux/mman.h (Linux 6.11)
