@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::fault::FaultLog;
 use crate::flags::{MapFlags, Prot};
 use crate::range::{is_page_aligned, Span};
-use crate::registry::{change, lock, Pin, Registry, Tag};
+use crate::registry::{change, lock, retire, Pin, Registry, Tag};
 use crate::sys;
 
 const FOREIGN: &str = "the range holds pages that this package did not map";
@@ -176,9 +176,8 @@ fn give_back(taken: &[Span]) {
 /// the views of what was there get zeros, and nothing is left in the registry that is no longer mapped.
 fn after_failure(registry: &mut Registry, target: Span, taken: &[Span]) {
     if sys::reserve(target).is_ok() {
-        // SAFETY: nothing was mapped there but what was just reserved, under the lock.
-        let _ = unsafe { sys::retire(target) };
-        // A failure leaves pages of zeros behind, which are still ours.
+        // Reserved just now: nobody's but ours. A failure of either leaves addresses without memory behind.
+        let _ = retire(target);
         let _ = registry.release(target, None);
     }
     give_back(taken);

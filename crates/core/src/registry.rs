@@ -489,9 +489,9 @@ impl Registry {
 }
 
 /// Lets go of pages whose addresses stay taken. Without the fault guard a stray access has to find something there.
-fn retire(span: Span) -> Result<()> {
+pub(crate) fn retire(span: Span) -> Result<()> {
     if sys::is_guarded() {
-        // SAFETY: only called by the registry, for pages in it, under the lock.
+        // SAFETY: only called under the lock, for pages that are the registry's to give away.
         unsafe { sys::retire(span) }
     } else {
         // SAFETY: as above.
