@@ -10,7 +10,7 @@ export function integer(name: string, value: unknown, min = 0, max: number = MAX
   }
   if (typeof value === 'number' && !Number.isInteger(value)) throw outOfRange(name, 'an integer', value)
   if (value < min || value > max) throw outOfRange(name, `>= ${min} and <= ${max}`, value)
-  return Number(value)
+  return Number(value) + 0 // -0 becomes 0
 }
 
 /** The bits of a C `int`: any 32-bit integer, signed or unsigned. */
