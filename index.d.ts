@@ -484,8 +484,8 @@ export interface SystemError extends Error {
   errno: number
   /** The name of the call: `'mmap'`. */
   syscall: string
-  /** The file, if one was named. */
-  path?: string | Buffer
+  /** The file, if one was named; a Buffer as UTF-8. */
+  path?: string
 }
 /** The constructor of a typed array or of DataView. */
 export interface ViewConstructor<T> {

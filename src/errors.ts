@@ -11,8 +11,8 @@ export interface SystemError extends Error {
   errno: number
   /** The name of the call: `'mmap'`. */
   syscall: string
-  /** The file, if one was named. */
-  path?: string | Buffer
+  /** The file, if one was named; a Buffer as UTF-8. */
+  path?: string
 }
 
 /** A method met bytes that are not the file's, since a fault. */
@@ -120,7 +120,7 @@ function systemError(
   const file = path === undefined ? '' : ` '${path}'`
   const why = detail === '' ? '' : ` (${detail})`
   const error = new Error(`${code}: ${text}, ${syscall}${file}${why}`)
-  return Object.assign(error, { errno: -errno, code, syscall }, path === undefined ? {} : { path })
+  return Object.assign(error, { errno: -errno, code, syscall }, path === undefined ? {} : { path: `${path}` })
 }
 
 /**
