@@ -440,7 +440,14 @@ fn open_file(source: Source<'_>, request: &OpenRequest) -> Result<(File, bool)> 
             Err(error) => return Err(Error::from_io("open", &error)),
         }
     }
-    let file = options.open(path).map_err(|error| Error::from_io("open", &error))?;
+    let opened = match (options.open(path), request.create) {
+        // A symbolic link that leads nowhere, or a file removed in between: as O_CREAT alone has it.
+        (Err(error), Some(mode)) if error.raw_os_error() == Some(libc::ENOENT) => {
+            options.create(true).mode(mode).open(path)
+        }
+        (opened, _) => opened,
+    };
+    let file = opened.map_err(|error| Error::from_io("open", &error))?;
     Ok((file, false))
 }
 
