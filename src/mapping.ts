@@ -398,7 +398,8 @@ export class Mapping implements Disposable {
   write(data: string | ArrayBufferView, position: number | bigint = 0): number {
     this.#check()
     const start = validate.integer('position', position, 0, this.length)
-    const bytes = typeof data === 'string' ? Buffer.from(data) : validate.bytesOf('data', data)
+    const bytes =
+      typeof data === 'string' ? Buffer.from(data) : validate.bytesOf('data', data, 'of type string or ')
     const room = this.length - start
     if (bytes.length > room) throw outOfRange('data.byteLength', `<= ${room}`, bytes.length)
     this.#native(() => native.mappingWrite(this.#handle, start, bytes))
@@ -423,7 +424,7 @@ export class Mapping implements Disposable {
         ? Uint8Array.of(validate.integer('value', value, Number.MIN_SAFE_INTEGER))
         : typeof value === 'string'
           ? Buffer.from(value)
-          : validate.bytesOf('value', value)
+          : validate.bytesOf('value', value, 'of type number or string or ')
     if (pattern.length === 0 && typeof value !== 'string')
       throw invalidArgValue('value', 'must not be empty', value)
     this.#native(() => native.mappingFill(this.#handle, pattern, from, to - from))

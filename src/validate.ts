@@ -1,4 +1,5 @@
 /** Checks of arguments. They look at types and values, and never call into the value. */
+import { types } from 'node:util'
 import { invalidArgType, invalidArgValue, outOfRange } from './errors'
 
 const MAX = Number.MAX_SAFE_INTEGER
@@ -54,11 +55,12 @@ export function oneOf<const T extends string>(name: string, value: unknown, allo
   return value as T
 }
 
-/** The bytes of a view, whatever its element type, or of a buffer. */
-export function bytesOf(name: string, value: unknown): Uint8Array {
-  if (value instanceof Uint8Array) return value
+/** The bytes of a view, whatever its element type. `others` are the types that the caller takes as well. */
+export function bytesOf(name: string, value: unknown, others = ''): Uint8Array {
+  // Not `instanceof`: an object can have the prototype of a typed array and be none.
+  if (types.isUint8Array(value)) return value
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
-  throw invalidArgType(name, 'an instance of Buffer, TypedArray, or DataView', value)
+  throw invalidArgType(name, `${others}an instance of Buffer, TypedArray, or DataView`, value)
 }
 
 export function signal(name: string, value: unknown): AbortSignal | undefined {
@@ -72,7 +74,9 @@ export function signal(name: string, value: unknown): AbortSignal | undefined {
 /** A plain object with these keys only: a misspelt one is an error, not a default. */
 export function options<K extends string>(value: unknown, known: readonly K[]): { [key in K]?: unknown } {
   if (value === undefined) return {}
-  if (value === null || typeof value !== 'object') throw invalidArgType('options', 'of type object', value)
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+    throw invalidArgType('options', 'of type object', value)
+  }
   const unknown = Object.keys(value).find((key) => !(known as readonly string[]).includes(key))
   if (unknown !== undefined) {
     throw invalidArgValue(
