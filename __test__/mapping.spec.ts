@@ -805,16 +805,18 @@ test('a view of 6 GiB is whole, or too large with advice', (t) => {
   mapping.unmap()
 })
 
-test('in a runtime with small views, each part of a mapping has one of its own', async (t) => {
-  // The runtimes differ in the largest view: here it is 1000 bytes.
-  const script = `
-    const assert = require('node:assert')
+/** Makes the largest view one of 1000 bytes: the runtimes differ in it. */
+const smallViews = `
     const buffer = require('node:buffer')
     const Module = require('node:module')
     const load = Module._load
     const small = { ...buffer, constants: { ...buffer.constants, MAX_LENGTH: 1000 } }
     Module._load = (name, ...rest) => (name === 'node:buffer' ? small : load(name, ...rest))
-    const { Mapping } = require('mmap-native')
+    const { Mapping } = require('mmap-native')`
+
+test('in a runtime with small views, each part of a mapping has one of its own', async (t) => {
+  const script = `${smallViews}
+    const assert = require('node:assert')
     const content = require('node:fs').readFileSync(process.argv.at(-1))
     const tooLarge = { name: 'RangeError', code: 'ERR_BUFFER_TOO_LARGE', message: /view\\(.*read\\(/ }
     for (const views of ['auto', 'detachable'])
@@ -854,6 +856,29 @@ test('in a runtime with small views, each part of a mapping has one of its own',
     args: [scratchFile(t, patternOf(9000))],
   })
   t.is(stdout, 'as it should be\n', stderr)
+  t.is(code, 0)
+  t.is(signal, null)
+})
+
+test('in a runtime with small views, a mapping does not remember views that are gone', async (t) => {
+  const script = `${smallViews}
+    const mapping = Mapping.anonymous(100_000, { views: 'detachable' })
+    const kept = mapping.view(Buffer, 5, 5)
+    const heap = []
+    const round = () => {
+      for (let count = 0; count < 2000; count++) mapping.view(Uint8Array, count, 8)
+      setImmediate(() => {
+        gc()
+        heap.push(process.memoryUsage().heapUsed)
+        if (heap.length < 40) return round()
+        console.log(heap[39] - heap[9] < 1.5 * 1024 * 1024 ? 'does not grow' : 'grows: ' + heap)
+        mapping.unmap()
+        console.log(kept.length + ' bytes')
+      })
+    }
+    round()`
+  const { code, signal, stdout, stderr } = await runScript(script, { nodeArgs: ['--expose-gc'] })
+  t.is(stdout, 'does not grow\n0 bytes\n', stderr)
   t.is(code, 0)
   t.is(signal, null)
 })

@@ -147,6 +147,8 @@ export class Mapping implements Disposable {
   #bytes: Buffer | undefined
   /** ArrayBuffers to detach when the mapping goes. */
   #detachable: WeakRef<ArrayBuffer>[] = []
+  /** How many of them there may be before those that are gone are left out. */
+  #detachableLimit = 64
 
   private constructor(key: symbol, parts: unknown) {
     if (key !== PARTS) throw illegalConstructor()
@@ -575,7 +577,16 @@ export class Mapping implements Disposable {
     // No memory can be mapped for no bytes; the lead, which is in the file's page, is left out with them.
     if (length === 0) return new (this.#shared ? SharedArrayBuffer : ArrayBuffer)(leadOf(this.offset + start))
     const buffer = this.#native(() => native.mappingView(this.#handle, start, length, this.#shared))
-    if (buffer instanceof ArrayBuffer) this.#detachable.push(new WeakRef(buffer))
+    if (buffer instanceof ArrayBuffer) this.#detachLater(buffer)
     return buffer
+  }
+
+  /** Remembers a buffer, and forgets those that were collected, so that a mapping with millions of views does not grow. */
+  #detachLater(buffer: ArrayBuffer): void {
+    if (this.#detachable.length >= this.#detachableLimit) {
+      this.#detachable = this.#detachable.filter((reference) => reference.deref() !== undefined)
+      this.#detachableLimit = Math.max(64, 2 * this.#detachable.length)
+    }
+    this.#detachable.push(new WeakRef(buffer))
   }
 }
