@@ -487,15 +487,21 @@ test('create without a length makes an empty file', (t) => {
 
 test('create gives the file the permission bits of mode, less the umask', (t) => {
   const folder = scratchFolder(t)
-  for (const [name, mode] of [
-    ['default', undefined],
-    ['private', 0o600],
-    ['all', 0o777],
-  ] as const) {
-    const path = join(folder, name)
-    const options = mode === undefined ? {} : { mode }
-    Mapping.open(path, { access: 'write', create: true, length: 1, ...options }).unmap()
-    t.is(fs.statSync(path).mode & 0o777, (mode ?? 0o666) & ~process.umask())
+  const before = process.umask()
+  try {
+    for (const [umask, mode, expected] of [
+      [0, undefined, 0o666],
+      [0o027, undefined, 0o640],
+      [0, 0o600, 0o600],
+      [0o022, 0o777, 0o755],
+    ] as const) {
+      process.umask(umask)
+      const path = join(folder, `${umask}-${mode}`)
+      Mapping.open(path, { access: 'write', create: true, length: 1, ...(mode && { mode }) }).unmap()
+      t.is(fs.statSync(path).mode & 0o777, expected)
+    }
+  } finally {
+    process.umask(before)
   }
 })
 
