@@ -9,7 +9,7 @@ use std::os::fd::RawFd;
 use crate::error::{Error, Result};
 use crate::fault::FaultLog;
 use crate::flags::{MapFlags, Prot};
-use crate::range::{is_page_aligned, Span};
+use crate::range::{self, is_page_aligned, Span};
 use crate::registry::{change, lock, retire, Pin, Registry, Tag};
 use crate::sys;
 
@@ -33,46 +33,48 @@ pub fn mmap(addr: usize, length: usize, prot: i32, flags: i32, fd: RawFd, offset
         return Err(invalid("offset is not a multiple of the page size"));
     }
     let offset = i64::try_from(offset).map_err(|_| Error::system("mmap", libc::EOVERFLOW))?;
-    let request = Request::new(prot, flags, fd, offset, owner);
+    let request = Request { prot, flags: MapFlags::from_bits_retain(flags), fd, offset, owner };
     sys::ensure_guard()?;
     // A length that only fits the address space unrounded is more than there is.
-    let too_long = Error::system("mmap", libc::ENOMEM);
-    let length = Span::new(0, length).and_then(|span| span.widened(request.unit)).ok_or(too_long.clone())?.len();
+    let too_long = || Error::system("mmap", libc::ENOMEM);
+    let in_units = |start, unit| Span::new(start, length).and_then(|span| span.widened(unit)).ok_or_else(too_long);
     if addr == 0 && request.is_exact() {
         return Err(Error::refused("mmap", libc::EPERM, "nothing may be mapped at address 0"));
     }
     if request.is_fixed() {
-        let span = Span::new(addr, length).ok_or(too_long)?;
-        return request.map_fixed(span);
+        if !is_page_aligned(addr) {
+            return Err(invalid("addr is not a multiple of the page size"));
+        }
+        let unit = request.page_size();
+        return request.map_fixed(in_units(addr, unit)?, unit);
     }
+    let length = in_units(0, sys::page_size())?.len();
     lock().check_room("mmap")?;
     // SAFETY: MAP_FIXED is not among the flags.
     let at = unsafe { sys::mmap(addr, length, prot, flags, fd, offset) }?;
-    let span = Span::new(at, length).ok_or(too_long)?;
-    change().adopt(span, request.tag(span));
+    // Huge pages are aligned to their size: most mappings show that they have none without another call.
+    let unit = if range::round_down(at, LEAST_HUGE_PAGE) == at { request.page_size() } else { sys::page_size() };
+    let span = Span::new(at, length).and_then(|span| span.widened(unit)).ok_or_else(too_long)?;
+    change().adopt(span, request.tag(span, unit));
     Ok(at)
 }
+
+/// No platform has smaller huge pages, in bytes.
+const LEAST_HUGE_PAGE: usize = 16 * 1024;
 
 struct Request {
     prot: i32,
     flags: MapFlags,
     fd: RawFd,
     offset: i64,
-    /// The kernel rounds lengths up to this many bytes.
-    unit: usize,
     owner: usize,
 }
 
 impl Request {
-    fn new(prot: i32, flags: i32, fd: RawFd, offset: i64, owner: usize) -> Self {
-        let flags = MapFlags::from_bits_retain(flags);
-        Self { prot, flags, fd, offset, unit: mapping_unit(flags, fd), owner }
-    }
-
-    fn tag(&self, span: Span) -> Tag {
+    fn tag(&self, span: Span, unit: usize) -> Tag {
         let offset = u64::try_from(self.offset).unwrap_or(0);
         let log = FaultLog::new(span, self.owner, None);
-        Tag::new(self.prot, self.flags.bits(), None, offset, log).with_huge(self.unit > sys::page_size())
+        Tag::new(self.prot, self.flags.bits(), None, offset, log).with_huge(unit > sys::page_size())
     }
 
     /// Whether the address is an order that may replace what is there.
@@ -93,10 +95,26 @@ impl Request {
         self.flags.contains(MapFlags::FIXED)
     }
 
-    fn map_fixed(&self, span: Span) -> Result<usize> {
-        if !is_page_aligned(span.start()) {
-            return Err(Error::refused("mmap", libc::EINVAL, "addr is not a multiple of the page size"));
-        }
+    /// The size of the pages that the mapping will have: the kernel rounds lengths up to it.
+    #[cfg(target_os = "linux")]
+    fn page_size(&self) -> usize {
+        let huge = if self.flags.contains(MapFlags::HUGETLB) {
+            self.flags.huge_page_size().or_else(sys::default_huge_page_size)
+        } else if !self.flags.contains(MapFlags::ANONYMOUS) {
+            sys::hugetlbfs_page_size(self.fd)
+        } else {
+            None
+        };
+        huge.unwrap_or(sys::page_size())
+    }
+
+    /// The size of the pages that the mapping will have.
+    #[cfg(not(target_os = "linux"))]
+    fn page_size(&self) -> usize {
+        sys::page_size()
+    }
+
+    fn map_fixed(&self, span: Span, unit: usize) -> Result<usize> {
         self.rehearse(span)?;
         let mut registry = change();
         registry.check_room("mmap")?;
@@ -106,7 +124,7 @@ impl Request {
         match mapped {
             Ok(at) => {
                 registry.forget(span);
-                registry.adopt(span, self.tag(span));
+                registry.adopt(span, self.tag(span, unit));
                 Ok(at)
             }
             Err(error) => {
@@ -128,25 +146,6 @@ impl Request {
         // SAFETY: just mapped, seen by nobody.
         unsafe { sys::munmap(rehearsal) }
     }
-}
-
-/// The size of the pages that a mapping will have.
-#[cfg(target_os = "linux")]
-fn mapping_unit(flags: MapFlags, fd: RawFd) -> usize {
-    let huge = if flags.contains(MapFlags::HUGETLB) {
-        flags.huge_page_size().or_else(sys::default_huge_page_size)
-    } else if !flags.contains(MapFlags::ANONYMOUS) {
-        sys::hugetlbfs_page_size(fd)
-    } else {
-        None
-    };
-    huge.unwrap_or(sys::page_size())
-}
-
-/// The size of the pages that a mapping will have.
-#[cfg(not(target_os = "linux"))]
-fn mapping_unit(_flags: MapFlags, _fd: RawFd) -> usize {
-    sys::page_size()
 }
 
 /// Takes the addresses of `span` that are not ours, all or none.

@@ -180,6 +180,12 @@ impl Pins {
         self.change(span, |count| count.saturating_sub(1));
     }
 
+    /// Whether any pin holds `span`, if that is the same for all of it.
+    fn uniform(&self, span: Span) -> Option<bool> {
+        let inner = span.start().saturating_add(1)..span.end();
+        self.0.range(inner).next().is_none().then(|| self.count_at(span.start()) > 0)
+    }
+
     /// The parts of `span` in order, each with whether any pin holds it.
     fn parts(&self, span: Span) -> Vec<(Span, bool)> {
         let mut parts = Vec::with_capacity(1);
@@ -200,8 +206,10 @@ pub struct Registry {
     /// By start address; they do not overlap.
     segments: BTreeMap<usize, Segment>,
     pins: Pins,
-    /// Ranges that the kernel would not unmap for want of mappings; tried again later.
-    leftovers: Vec<Span>,
+    /// Retired ranges that lost a pin. Neighbours are unmapped together: see [`Registry::sweep`].
+    garbage: Vec<Span>,
+    /// So many are swept together.
+    sweep_at: usize,
     /// Segments that are not retired: retired neighbours are one mapping to the kernel.
     live: usize,
     /// Places in the handlers' table that are free again, and the first that was never used.
@@ -252,7 +260,8 @@ impl Registry {
         Self {
             segments: BTreeMap::new(),
             pins: Pins::new(),
-            leftovers: Vec::new(),
+            garbage: Vec::new(),
+            sweep_at: LEAST_GARBAGE,
             live: 0,
             free_slots: Vec::new(),
             next_slot: 0,
@@ -321,7 +330,6 @@ impl Registry {
 
     /// Takes over a fresh mapping.
     pub fn adopt(&mut self, span: Span, tag: Tag) {
-        self.retry_leftovers();
         self.insert(Segment::new(span, State::Kept, tag));
     }
 
@@ -373,9 +381,9 @@ impl Registry {
         self.pins.parts(span).iter().any(|&(_, pinned)| pinned)
     }
 
-    /// Whether nothing in `span` is there for the sake of pins.
-    fn needs_no_pins(&self, span: Span) -> bool {
-        self.overlapping(span).all(|segment| segment.state == State::Kept)
+    /// Whether any segment in `span` is in this state.
+    fn has(&self, span: Span, state: State) -> bool {
+        self.overlapping(span).any(|segment| segment.state == state)
     }
 
     /// Notes that pages of ours have a new protection.
@@ -402,6 +410,9 @@ impl Registry {
     /// # Errors
     /// The kernel's, from the first page on that it refused; the pages before it are released.
     pub fn release(&mut self, span: Span, owner: Option<u64>) -> Result<()> {
+        if let Some(pinned) = self.is_one_segment(span, owner) {
+            return self.release_whole(span, pinned);
+        }
         // Nothing is cut before the kernel has agreed to it: it refuses to unmap a part of a huge page.
         let segments: Vec<_> = self
             .overlapping(span)
@@ -429,6 +440,30 @@ impl Registry {
         Ok(())
     }
 
+    /// Whether `span` is held, if it is one live segment of that owner and held or not held as a whole: nearly always.
+    fn is_one_segment(&self, span: Span, owner: Option<u64>) -> Option<bool> {
+        let segment = self.segments.get(&span.start())?;
+        let is_whole = segment.span == span && segment.is_live() && segment.belongs_to(owner);
+        is_whole.then(|| self.pins.uniform(span)).flatten()
+    }
+
+    fn release_whole(&mut self, span: Span, pinned: bool) -> Result<()> {
+        if !pinned {
+            // SAFETY: in our registry, under the lock, and no view and no running call holds it.
+            unsafe { sys::munmap(span) }?;
+            self.remove(span.start());
+            return Ok(());
+        }
+        retire(span)?;
+        if let Some(segment) = self.segments.get_mut(&span.start()) {
+            segment.state = State::Retired;
+            segment.tag.file = None;
+            TABLE.set(segment.slot, &segment.entry());
+            self.live = self.live.saturating_sub(1);
+        }
+        Ok(())
+    }
+
     /// The owner of `span` is gone without a release: its pages stay as long as they are pinned.
     fn loosen(&mut self, span: Span, owner: u64) {
         for segment in self.carve(span) {
@@ -439,24 +474,48 @@ impl Registry {
         self.free_unpinned(span);
     }
 
-    /// Unmaps what nobody needs any more in `span`.
+    /// Unmaps what nobody needs any more in `span`, neighbours together.
     fn free_unpinned(&mut self, span: Span) {
         for (part, pinned) in self.pins.parts(span) {
             if pinned {
                 continue;
             }
-            for segment in self.carve(part) {
-                if segment.state == State::Kept {
-                    continue;
-                }
-                // SAFETY: ours, under the lock; nobody owns it and no view and no running call holds it.
-                match unsafe { sys::munmap(segment.span) } {
-                    Ok(()) => drop(self.remove(segment.span.start())),
-                    // Too many mappings to cut a hole: the addresses stay ours until there is room.
-                    Err(_) => self.leftovers.push(segment.span),
+            let mut run: Option<Span> = None;
+            for segment in self.carve(part).into_iter().filter(|segment| segment.state != State::Kept) {
+                match run {
+                    Some(so_far) if so_far.end() == segment.span.start() => run = Some(so_far.union(segment.span)),
+                    _ => run.replace(segment.span).into_iter().for_each(|run| self.free(run)),
                 }
             }
+            run.into_iter().for_each(|run| self.free(run));
         }
+    }
+
+    /// Unmaps a run of segments that nobody owns or holds.
+    fn free(&mut self, run: Span) {
+        // SAFETY: ours, under the lock; nobody owns it and no view and no running call holds it.
+        match unsafe { sys::munmap(run) } {
+            Ok(()) => self.forget(run),
+            // Too many mappings to cut a hole: the addresses stay ours, and this is tried again.
+            Err(_) => self.garbage.push(run),
+        }
+    }
+
+    /// Unmaps retired ranges that lost their last pin. Views die many at a time, when memory is collected, and often on
+    /// another thread: to unmap them one by one would hold up every thread that maps or unmaps meanwhile.
+    fn sweep(&mut self) {
+        let mut garbage = std::mem::take(&mut self.garbage);
+        garbage.sort_unstable_by_key(|span| span.start());
+        let mut run: Option<Span> = None;
+        for span in garbage {
+            match run {
+                Some(so_far) if so_far.touches(span) => run = Some(so_far.union(span)),
+                _ => run.replace(span).into_iter().for_each(|run| self.free_unpinned(run)),
+            }
+        }
+        run.into_iter().for_each(|run| self.free_unpinned(run));
+        // What the kernel refused is not tried again at every turn.
+        self.sweep_at = self.garbage.len().saturating_mul(2).max(LEAST_GARBAGE);
     }
 
     /// Makes retired ranges readable, and those to come: faults will not be caught any more.
@@ -464,12 +523,6 @@ impl Registry {
         for segment in self.segments.values().filter(|segment| !segment.is_live()) {
             // SAFETY: ours, under the lock. A range that the kernel refuses stays inaccessible.
             let _ = unsafe { sys::map_zeros(segment.span) };
-        }
-    }
-
-    fn retry_leftovers(&mut self) {
-        if let Some(span) = self.leftovers.pop() {
-            self.free_unpinned(span);
         }
     }
 
@@ -498,6 +551,9 @@ pub(crate) fn retire(span: Span) -> Result<()> {
         unsafe { sys::map_zeros(span) }
     }
 }
+
+/// Ranges without memory wait for the watcher thread, or until there are so many, to be unmapped together.
+const LEAST_GARBAGE: usize = 1024;
 
 /// Keeps the addresses of a range from being reused until it is dropped, on whatever thread.
 #[derive(Debug)]
@@ -540,13 +596,20 @@ impl Drop for Pin {
     fn drop(&mut self) {
         let mut registry = REGISTRY.lock();
         registry.pins.remove(self.pages);
-        if registry.needs_no_pins(self.pages) {
-            return;
+        let is_loose = registry.has(self.pages, State::Loose);
+        let mut is_full = false;
+        if registry.has(self.pages, State::Retired) {
+            registry.garbage.push(self.pages);
+            is_full = registry.garbage.len() >= registry.sweep_at || !sys::wake_watcher();
         }
         drop(registry);
-        let mut registry = change();
-        registry.free_unpinned(self.pages);
-        registry.retry_leftovers();
+        if is_loose {
+            // A file and its memory wait for this.
+            change().free_unpinned(self.pages);
+        }
+        if is_full {
+            change().sweep();
+        }
     }
 }
 
@@ -599,9 +662,20 @@ pub struct Census {
     pub retired: usize,
 }
 
-/// Counts what the registry holds.
+/// Whether retired ranges wait to be unmapped.
+pub(crate) fn has_garbage() -> bool {
+    !REGISTRY.lock().garbage.is_empty()
+}
+
+/// Unmaps retired ranges that nobody holds any more.
+pub(crate) fn sweep() {
+    change().sweep();
+}
+
+/// Counts what the registry holds, after everything is unmapped that can be.
 pub fn census() -> Census {
-    let registry = lock();
+    let mut registry = change();
+    registry.sweep();
     let retired = registry.segments.len().saturating_sub(registry.live);
     Census { live: registry.live, retired }
 }
@@ -666,6 +740,7 @@ mod tests {
         assert!(is_free(page(map.span(), 2)));
         assert!(map.pin(middle.span()).is_none());
         drop(middle);
+        census();
         assert!(is_free(page(map.span(), 1)));
     }
 

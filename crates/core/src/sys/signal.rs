@@ -8,12 +8,14 @@
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use libc::{c_int, c_void, sigaction, siginfo_t, ucontext_t};
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::fault::{self, Access, Outcome};
+use crate::registry;
 
 /// The signals that an access to memory can raise.
 const SIGNALS: [c_int; 2] = [libc::SIGBUS, libc::SIGSEGV];
@@ -366,16 +368,20 @@ static WAKE: AtomicI32 = AtomicI32::new(-1);
 /// A byte is in the pipe that the watcher has not read.
 static AWAKE: AtomicBool = AtomicBool::new(false);
 
-/// Tells the watcher thread that there are records. Async-signal-safe.
-pub fn wake_watcher() {
+/// Tells the watcher thread that there is work. Returns whether there is such a thread. Async-signal-safe.
+pub fn wake_watcher() -> bool {
     let fd = WAKE.load(Ordering::Acquire);
     if fd >= 0 && !AWAKE.swap(true, Ordering::AcqRel) {
         // SAFETY: a write of one byte to a descriptor of ours, which does not block.
         let _ = unsafe { libc::write(fd, [0_u8].as_ptr().cast(), 1) };
     }
+    fd >= 0
 }
 
-/// Starts the thread that brings records into the logs and has the runtimes told.
+/// How long ranges that can be unmapped are gathered.
+const GATHERING: Duration = Duration::from_millis(10);
+
+/// Starts the thread that brings records into the logs, has the runtimes told, and unmaps what views have left behind.
 fn start_watcher() -> Result<()> {
     let (reader, writer) = std::io::pipe().map_err(|error| Error::from_io("pipe", &error))?;
     let writer: std::os::fd::OwnedFd = writer.into();
@@ -388,6 +394,11 @@ fn start_watcher() -> Result<()> {
         while std::io::Read::read_exact(&mut reader, &mut byte).is_ok() {
             AWAKE.store(false, Ordering::Release);
             fault::notify();
+            if registry::has_garbage() {
+                // More will come: views die many at a time.
+                std::thread::sleep(GATHERING);
+                registry::sweep();
+            }
         }
     };
     let builder = std::thread::Builder::new().name("mmap-faults".to_owned()).stack_size(256 * 1024);
