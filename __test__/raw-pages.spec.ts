@@ -259,14 +259,14 @@ linux(
   async (t) => {
     const script = `const m = require('mmap-native')
     const flags = m.MAP_PRIVATE | m.MAP_ANONYMOUS | m.MAP_NORESERVE
-    const addr = m.mmap(null, 2 ** 46, m.PROT_NONE, flags, -1, 0)
+    const addr = m.mmap(null, 2 ** 45, m.PROT_NONE, flags, -1, 0)
     try {
-      console.log(m.mincore(addr, 2 ** 46).length)
+      console.log(m.mincore(addr, 2 ** 45).length)
     } catch (error) {
       console.log(error.code)
     }
     console.log(m.mincore(addr, m.pageSize).length)`
-    // The result would have 16 GiB: under a limit of 4 GiB no machine has memory for it.
+    // The result would have 8 GiB: under a limit of 4 GiB no machine has memory for it.
     const ending = await runScript(
       `const { spawnSync } = require('node:child_process')
     const limited = 'ulimit -d 4194304 && exec "$0" --eval "$1"'

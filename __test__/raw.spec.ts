@@ -688,7 +688,7 @@ linux('an offset of 2^32 + a page is honoured', (t) => {
   munmap(addr, pageSize)
 })
 
-linux('a length of 2^46 is mapped in full, or ENOMEM where the address space is smaller', (t) => {
+linux('a length of 2^46 is mapped in full, or ENOMEM where so much is not free in one piece', (t) => {
   try {
     const addr = mmap(null, 2 ** 46, m.PROT_NONE, RESERVED, -1, 0)
     t.deepEqual(mappedIn(addr, 2 ** 46), [[0, 2 ** 46, '---p', '']])
