@@ -6,7 +6,7 @@ import * as m from 'mmap-native'
 import { bufferFromPointer, pageSize } from 'mmap-native'
 import { runScript } from './support/child'
 import { mapsUnchanged } from './support/maps'
-import { PRIVATE_MEMORY, READ_WRITE, TestFile, mapMemory, pages } from './support/raw'
+import { PRIVATE_MEMORY, QUIET, READ_WRITE, TestFile, mapMemory, pages } from './support/raw'
 
 const PAGES = 3
 
@@ -371,6 +371,7 @@ test('an argument whose description unmaps in the middle of the call is harmless
         console.log(name, error.code, bytes.length === m.pageSize, m.munmap(addr, m.pageSize), bytes[0])
       }
     }`,
+    { nodeArgs: QUIET },
   )
   t.like(ending, { code: 0, signal: null, stderr: '' })
   const names = ['munmap', 'mprotect', 'msync', 'mincore', 'mremap', 'bufferFromPointer']

@@ -4,6 +4,7 @@ import { runScript } from './support/child'
 import { freeAddress, mappedIn, maps, mapsUnchanged } from './support/maps'
 import {
   PRIVATE_MEMORY,
+  QUIET,
   READ_WRITE,
   TestFile,
   after,
@@ -222,6 +223,7 @@ for (const held of [true, false]) {
       }
       views.forEach((view) => view.fill(8))
       console.log(m.munmap(target, m.pageSize), m.munmap(addr, m.pageSize), views.map((view) => view[0]).join())`,
+      { nodeArgs: QUIET },
     )
     // What the target had may be lost by then, as in C: its Buffers read zeros. The old range is as it was.
     const [before, after] = held ? ['0,0,0,123', '8,8,8,0'] : ['0,0,0', '8,8,8']
@@ -304,7 +306,7 @@ linux('a Buffer over pages that moved away reads zeros, and its addresses stay t
       m.munmap(moved, 8 * P)
       console.log(view[0], bytes[0])
     }`,
-    { args: [file.path] },
+    { args: [file.path], nodeArgs: QUIET },
   )
   const lines = '0 0 0 1 2 3\n1 2 false\n0 77\n'
   t.deepEqual(ending, { code: 0, signal: null, stdout: lines + lines, stderr: '' })

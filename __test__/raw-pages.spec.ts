@@ -15,7 +15,7 @@ import {
 } from 'mmap-native'
 import { runScript } from './support/child'
 import { freeAddress, mappedIn, maps, mapsUnchanged, smapsField } from './support/maps'
-import { READ_WRITE, TestFile, after, fails, firstBytes, linux, mapMemory, pages } from './support/raw'
+import { QUIET, READ_WRITE, TestFile, after, fails, firstBytes, linux, mapMemory, pages } from './support/raw'
 
 /** Every call on a range of pages, with arguments that are right. */
 const CALLS: Record<string, (addr: bigint, length: number) => unknown> = {
@@ -157,6 +157,7 @@ test('a Buffer over pages under PROT_NONE reads zeros once they are unmapped', a
     bytes.fill(1)
     m.mprotect(addr, m.pageSize, m.PROT_NONE)
     console.log(m.munmap(addr, 2 * m.pageSize), bytes.every((byte) => byte === 0))`,
+    { nodeArgs: QUIET },
   )
   t.deepEqual(ending, { code: 0, signal: null, stdout: '0 true\n', stderr: '' })
 })

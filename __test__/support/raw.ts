@@ -21,6 +21,9 @@ export const linux = process.platform === 'linux' ? test : test.skip
 export const READ_WRITE = PROT_READ | PROT_WRITE
 export const PRIVATE_MEMORY = MAP_PRIVATE | MAP_ANONYMOUS
 
+/** For scripts that use a Buffer after munmap(): the warning comes when it comes, and is another test's subject. */
+export const QUIET = ['--no-warnings']
+
 /** The size of so many pages, in bytes. */
 export const pages = (count: number): number => count * pageSize
 
