@@ -106,13 +106,15 @@ struct Segment {
     span: Span,
     state: State,
     tag: Tag,
+    /// How many pins hold it, all of it: a pin on a part of a mapping makes that part a segment of its own.
+    pins: u32,
     /// Its place in the handlers' table; set when it enters the registry.
     slot: usize,
 }
 
 impl Segment {
-    fn new(span: Span, state: State, tag: Tag) -> Self {
-        Self { span, state, tag, slot: 0 }
+    fn new(span: Span, tag: Tag, pins: u32) -> Self {
+        Self { span, state: State::Kept, tag, pins, slot: 0 }
     }
 
     fn entry(&self) -> Entry {
@@ -135,6 +137,19 @@ impl Segment {
         owner.is_none_or(|id| self.tag.id == id)
     }
 
+    /// Whether nobody needs it: not its owner, and no view and no running call.
+    fn is_free(&self) -> bool {
+        self.state != State::Kept && self.pins == 0
+    }
+
+    /// Whether this segment and the one that follows could be one. Not while they are pinned: a pin holds whole segments.
+    fn continues_as(&self, next: &Self) -> bool {
+        self.span.end() == next.span.start()
+            && (self.pins, next.pins) == (0, 0)
+            && (self.state, self.tag.id) == (next.state, next.tag.id)
+            && (self.tag.prot, self.tag.huge) == (next.tag.prot, next.tag.huge)
+    }
+
     /// The part of this segment that is `span`, with the file offset that belongs to it.
     fn part(&self, span: Span) -> Self {
         let skipped = u64::try_from(span.start().saturating_sub(self.span.start())).unwrap_or(0);
@@ -143,69 +158,11 @@ impl Segment {
     }
 }
 
-/// How many pins hold each address: a step function, kept as the addresses where it changes.
-#[derive(Debug, Default)]
-struct Pins(BTreeMap<usize, u32>);
-
-impl Pins {
-    const fn new() -> Self {
-        Self(BTreeMap::new())
-    }
-
-    fn count_at(&self, address: usize) -> u32 {
-        self.0.range(..=address).next_back().map_or(0, |(_, &count)| count)
-    }
-
-    fn change(&mut self, span: Span, by: impl Fn(u32) -> u32) {
-        for edge in [span.start(), span.end()] {
-            let count = self.count_at(edge);
-            self.0.entry(edge).or_insert(count);
-        }
-        for (_, count) in self.0.range_mut(span.start()..span.end()) {
-            *count = by(*count);
-        }
-        for edge in [span.start(), span.end()] {
-            let before = self.0.range(..edge).next_back().map_or(0, |(_, &count)| count);
-            if self.0.get(&edge) == Some(&before) {
-                self.0.remove(&edge);
-            }
-        }
-    }
-
-    fn add(&mut self, span: Span) {
-        self.change(span, |count| count.saturating_add(1));
-    }
-
-    fn remove(&mut self, span: Span) {
-        self.change(span, |count| count.saturating_sub(1));
-    }
-
-    /// Whether any pin holds `span`, if that is the same for all of it.
-    fn uniform(&self, span: Span) -> Option<bool> {
-        let inner = span.start().saturating_add(1)..span.end();
-        self.0.range(inner).next().is_none().then(|| self.count_at(span.start()) > 0)
-    }
-
-    /// The parts of `span` in order, each with whether any pin holds it.
-    fn parts(&self, span: Span) -> Vec<(Span, bool)> {
-        let mut parts = Vec::with_capacity(1);
-        let mut start = span.start();
-        let mut count = self.count_at(start);
-        let edges = self.0.range(span.start()..span.end()).map(|(&edge, &count)| (edge, count));
-        for (edge, next) in edges.chain([(span.end(), 0)]) {
-            parts.extend(Span::between(start, edge).map(|part| (part, count > 0)));
-            (start, count) = (edge, next);
-        }
-        parts
-    }
-}
-
 /// The table behind the lock.
 #[derive(Debug)]
 pub struct Registry {
     /// By start address; they do not overlap.
     segments: BTreeMap<usize, Segment>,
-    pins: Pins,
     /// Retired ranges that lost a pin. Neighbours are unmapped together: see [`Registry::sweep`].
     garbage: Vec<Span>,
     /// So many are swept together.
@@ -229,10 +186,15 @@ pub struct Change(MutexGuard<'static, Registry>);
 
 /// Takes the lock on the process's registry, to change it and what is mapped.
 pub fn change() -> Change {
-    let registry = REGISTRY.lock();
-    GATE.close();
-    registry.settle();
-    Change(registry)
+    Change::of(REGISTRY.lock())
+}
+
+impl Change {
+    fn of(registry: MutexGuard<'static, Registry>) -> Self {
+        GATE.close();
+        registry.settle();
+        Self(registry)
+    }
 }
 
 impl Deref for Change {
@@ -259,7 +221,6 @@ impl Registry {
     const fn new() -> Self {
         Self {
             segments: BTreeMap::new(),
-            pins: Pins::new(),
             garbage: Vec::new(),
             sweep_at: LEAST_GARBAGE,
             live: 0,
@@ -321,16 +282,46 @@ impl Registry {
         self.insert(right);
     }
 
-    /// Splits segments so that each is either in `span` or outside it, and returns those inside.
-    fn carve(&mut self, span: Span) -> Vec<Segment> {
-        self.split(span.start());
-        self.split(span.end());
-        self.segments.range(span.start()..span.end()).map(|(_, segment)| segment.clone()).collect()
+    /// The segment that ends at `address` and the one that starts there, if the two could be one.
+    fn joint(&self, address: usize) -> Option<(&Segment, &Segment)> {
+        let right = self.segments.get(&address)?;
+        let (_, left) = self.segments.range(..address).next_back()?;
+        left.continues_as(right).then_some((left, right))
     }
 
-    /// Takes over a fresh mapping.
+    /// Makes one segment of the two that meet at `address`, if they could be one.
+    fn join(&mut self, address: usize) {
+        let Some((left, right)) = self.joint(address) else { return };
+        let joined = Segment { span: left.span.union(right.span), ..left.clone() };
+        self.remove(address);
+        self.remove(joined.span.start());
+        self.insert(joined);
+    }
+
+    /// Splits segments so that each is either in `span` or outside it, and returns where those inside start.
+    fn carve(&mut self, span: Span) -> Vec<usize> {
+        self.split(span.start());
+        self.split(span.end());
+        self.segments.range(span.start()..span.end()).map(|(&start, _)| start).collect()
+    }
+
+    /// Takes over a fresh mapping, which may have replaced others: what held those addresses holds them still.
     pub fn adopt(&mut self, span: Span, tag: Tag) {
-        self.insert(Segment::new(span, State::Kept, tag));
+        let whole = Segment::new(span, tag, 0);
+        let mut reached = span.start();
+        for start in self.carve(span) {
+            let Some(old) = self.remove(start) else { continue };
+            self.insert_part(&whole, reached, start, 0);
+            self.insert_part(&whole, start, old.span.end(), old.pins);
+            reached = old.span.end();
+        }
+        self.insert_part(&whole, reached, span.end(), 0);
+    }
+
+    fn insert_part(&mut self, whole: &Segment, start: usize, end: usize, pins: u32) {
+        if let Some(part) = Span::between(start, end) {
+            self.insert(Segment { pins, ..whole.part(part) });
+        }
     }
 
     /// Whether every address of `span` is mapped by us; given an `owner`, by the call with that id.
@@ -378,29 +369,25 @@ impl Registry {
 
     /// Whether a view or a running call holds any address of `span`.
     pub fn is_pinned(&self, span: Span) -> bool {
-        self.pins.parts(span).iter().any(|&(_, pinned)| pinned)
-    }
-
-    /// Whether any segment in `span` is in this state.
-    fn has(&self, span: Span, state: State) -> bool {
-        self.overlapping(span).any(|segment| segment.state == state)
+        self.overlapping(span).any(|segment| segment.pins > 0)
     }
 
     /// Notes that pages of ours have a new protection.
     pub fn set_prot(&mut self, span: Span, prot: i32) {
-        for mut segment in self.carve(span) {
-            if segment.is_live() {
+        for start in self.carve(span) {
+            if let Some(segment) = self.segments.get_mut(&start).filter(|segment| segment.is_live()) {
                 segment.tag.prot = prot;
                 TABLE.set(segment.slot, &segment.entry());
-                self.segments.insert(segment.span.start(), segment);
             }
         }
+        self.join(span.start());
+        self.join(span.end());
     }
 
-    /// Forgets what was in `span`: the kernel has just replaced or moved it.
+    /// Forgets what was in `span`: the kernel has just unmapped or moved it.
     pub fn forget(&mut self, span: Span) {
-        for segment in self.carve(span) {
-            self.remove(segment.span.start());
+        for start in self.carve(span) {
+            self.remove(start);
         }
     }
 
@@ -410,94 +397,89 @@ impl Registry {
     /// # Errors
     /// The kernel's, from the first page on that it refused; the pages before it are released.
     pub fn release(&mut self, span: Span, owner: Option<u64>) -> Result<()> {
-        if let Some(pinned) = self.is_one_segment(span, owner) {
-            return self.release_whole(span, pinned);
-        }
         // Nothing is cut before the kernel has agreed to it: it refuses to unmap a part of a huge page.
-        let segments: Vec<_> = self
+        let parts: Vec<(Span, bool)> = self
             .overlapping(span)
             .filter(|segment| segment.is_live() && segment.belongs_to(owner))
-            .filter_map(|segment| segment.span.intersect(span).map(|part| segment.part(part)))
+            .filter_map(|segment| Some((segment.span.intersect(span)?, segment.pins > 0)))
             .collect();
-        for segment in segments {
-            for (part, pinned) in self.pins.parts(segment.span) {
-                if pinned {
-                    retire(part)?;
-                } else {
-                    // SAFETY: as above, and no view and no running call holds them.
-                    unsafe { sys::munmap(part) }?;
-                }
-                self.split(part.start());
-                self.split(part.end());
-                self.remove(part.start());
-                if pinned {
-                    // A retired range has no file: its descriptor is let go with the last live segment.
-                    let tag = Tag { file: None, ..segment.tag.clone() };
-                    self.insert(Segment::new(part, State::Retired, tag));
-                }
+        for (part, is_pinned) in parts {
+            if is_pinned {
+                retire(part)?;
+                self.note_retired(part);
+            } else {
+                // SAFETY: in our registry, under the lock, and no view and no running call holds it.
+                unsafe { sys::munmap(part) }?;
+                self.forget(part);
             }
         }
         Ok(())
     }
 
-    /// Whether `span` is held, if it is one live segment of that owner and held or not held as a whole: nearly always.
-    fn is_one_segment(&self, span: Span, owner: Option<u64>) -> Option<bool> {
-        let segment = self.segments.get(&span.start())?;
-        let is_whole = segment.span == span && segment.is_live() && segment.belongs_to(owner);
-        is_whole.then(|| self.pins.uniform(span)).flatten()
-    }
-
-    fn release_whole(&mut self, span: Span, pinned: bool) -> Result<()> {
-        if !pinned {
-            // SAFETY: in our registry, under the lock, and no view and no running call holds it.
-            unsafe { sys::munmap(span) }?;
-            self.remove(span.start());
-            return Ok(());
-        }
-        retire(span)?;
+    fn note_retired(&mut self, span: Span) {
+        self.split(span.start());
+        self.split(span.end());
         if let Some(segment) = self.segments.get_mut(&span.start()) {
             segment.state = State::Retired;
+            // A retired range has no file: its descriptor is let go with the last live segment.
             segment.tag.file = None;
             TABLE.set(segment.slot, &segment.entry());
             self.live = self.live.saturating_sub(1);
         }
-        Ok(())
     }
 
     /// The owner of `span` is gone without a release: its pages stay as long as they are pinned.
     fn loosen(&mut self, span: Span, owner: u64) {
-        for segment in self.carve(span) {
-            if segment.state == State::Kept && segment.tag.id == owner {
-                self.segments.insert(segment.span.start(), Segment { state: State::Loose, ..segment });
+        for start in self.carve(span) {
+            let segment = self.segments.get_mut(&start);
+            if let Some(segment) = segment.filter(|one| one.state == State::Kept && one.tag.id == owner) {
+                segment.state = State::Loose;
             }
         }
-        self.free_unpinned(span);
+        self.free_unused(span);
+    }
+
+    /// Holds a range. Where it is a part of a segment, that becomes a segment of its own: only with the gate closed.
+    fn pin(&mut self, pages: Span) {
+        for start in self.carve(pages) {
+            if let Some(segment) = self.segments.get_mut(&start) {
+                segment.pins = segment.pins.saturating_add(1);
+            }
+        }
+    }
+
+    /// Whether a range consists of whole segments.
+    fn is_whole(&self, pages: Span) -> bool {
+        let mut inside = self.overlapping(pages);
+        inside.all(|segment| pages.contains(segment.span))
+    }
+
+    /// Lets go of a range that was pinned. Returns what is left to do, with the gate closed.
+    fn unpin(&mut self, pages: Span) -> Chore {
+        let mut chore = Chore::None;
+        for (_, segment) in self.segments.range_mut(pages.start()..pages.end()) {
+            segment.pins = segment.pins.saturating_sub(1);
+            if segment.is_free() {
+                chore = chore.max(if segment.is_live() { Chore::Free } else { Chore::Sweep });
+            }
+        }
+        if chore == Chore::Sweep {
+            self.garbage.push(pages);
+        }
+        let may_join = self.joint(pages.start()).or_else(|| self.joint(pages.end())).is_some();
+        chore.max(if may_join { Chore::Join } else { Chore::None })
     }
 
     /// Unmaps what nobody needs any more in `span`, neighbours together.
-    fn free_unpinned(&mut self, span: Span) {
-        for (part, pinned) in self.pins.parts(span) {
-            if pinned {
-                continue;
+    fn free_unused(&mut self, span: Span) {
+        let unused = self.overlapping(span).filter(|segment| segment.is_free()).map(|segment| segment.span);
+        for run in runs(unused.collect()) {
+            // SAFETY: ours, under the lock; nobody owns it and no view and no running call holds it.
+            match unsafe { sys::munmap(run) } {
+                Ok(()) => self.forget(run),
+                // Too many mappings to cut a hole: the addresses stay ours, and this is tried again.
+                Err(_) => self.garbage.push(run),
             }
-            let mut run: Option<Span> = None;
-            for segment in self.carve(part).into_iter().filter(|segment| segment.state != State::Kept) {
-                match run {
-                    Some(so_far) if so_far.end() == segment.span.start() => run = Some(so_far.union(segment.span)),
-                    _ => run.replace(segment.span).into_iter().for_each(|run| self.free(run)),
-                }
-            }
-            run.into_iter().for_each(|run| self.free(run));
-        }
-    }
-
-    /// Unmaps a run of segments that nobody owns or holds.
-    fn free(&mut self, run: Span) {
-        // SAFETY: ours, under the lock; nobody owns it and no view and no running call holds it.
-        match unsafe { sys::munmap(run) } {
-            Ok(()) => self.forget(run),
-            // Too many mappings to cut a hole: the addresses stay ours, and this is tried again.
-            Err(_) => self.garbage.push(run),
         }
     }
 
@@ -506,14 +488,9 @@ impl Registry {
     fn sweep(&mut self) {
         let mut garbage = std::mem::take(&mut self.garbage);
         garbage.sort_unstable_by_key(|span| span.start());
-        let mut run: Option<Span> = None;
-        for span in garbage {
-            match run {
-                Some(so_far) if so_far.touches(span) => run = Some(so_far.union(span)),
-                _ => run.replace(span).into_iter().for_each(|run| self.free_unpinned(run)),
-            }
+        for run in runs(garbage) {
+            self.free_unused(run);
         }
-        run.into_iter().for_each(|run| self.free_unpinned(run));
         // What the kernel refused is not tried again at every turn.
         self.sweep_at = self.garbage.len().saturating_mul(2).max(LEAST_GARBAGE);
     }
@@ -539,6 +516,30 @@ impl Registry {
             format!("{} mappings are open; the system allows a process about {limit} beside its own", self.live);
         Err(Error::refused(syscall, libc::ENOMEM, detail))
     }
+}
+
+/// What unpinning leaves to be done; each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Chore {
+    None,
+    /// Addresses can be unmapped, in time.
+    Sweep,
+    /// Segments that were parts of one can be one again.
+    Join,
+    /// A file and its memory wait to be unmapped.
+    Free,
+}
+
+/// Joins spans, sorted by their starts, that touch each other.
+fn runs(spans: Vec<Span>) -> Vec<Span> {
+    let mut runs: Vec<Span> = Vec::with_capacity(1);
+    for span in spans {
+        match runs.last_mut() {
+            Some(last) if last.touches(span) => *last = last.union(span),
+            _ => runs.push(span),
+        }
+    }
+    runs
 }
 
 /// Lets go of pages whose addresses stay taken. Without the fault guard a stray access has to find something there.
@@ -570,12 +571,22 @@ impl Pin {
     }
 
     fn of(span: Span, owner: Option<u64>) -> Option<Self> {
-        let mut registry = REGISTRY.lock();
+        let registry = REGISTRY.lock();
         if !registry.is_live(span, owner) {
             return None;
         }
         let pages = registry.unit_around(span)?;
-        registry.pins.add(pages);
+        Self::hold(registry, span, pages)
+    }
+
+    /// Holds `pages` for the sake of `span`.
+    fn hold(mut registry: MutexGuard<'static, Registry>, span: Span, pages: Span) -> Option<Self> {
+        if registry.is_whole(pages) {
+            registry.pin(pages);
+        } else {
+            // Still under the lock: nothing has changed when the gate is closed.
+            Change::of(registry).pin(pages);
+        }
         Some(Self { span, pages })
     }
 
@@ -587,7 +598,8 @@ impl Pin {
 
 impl Clone for Pin {
     fn clone(&self) -> Self {
-        REGISTRY.lock().pins.add(self.pages);
+        // What a pin holds consists of whole segments: no gate to close.
+        REGISTRY.lock().pin(self.pages);
         Self { ..*self }
     }
 }
@@ -595,20 +607,19 @@ impl Clone for Pin {
 impl Drop for Pin {
     fn drop(&mut self) {
         let mut registry = REGISTRY.lock();
-        registry.pins.remove(self.pages);
-        let is_loose = registry.has(self.pages, State::Loose);
-        let mut is_full = false;
-        if registry.has(self.pages, State::Retired) {
-            registry.garbage.push(self.pages);
-            is_full = registry.garbage.len() >= registry.sweep_at || !sys::wake_watcher();
+        let chore = registry.unpin(self.pages);
+        let is_full = registry.garbage.len() >= registry.sweep_at;
+        if chore == Chore::None || (chore == Chore::Sweep && sys::wake_watcher() && !is_full) {
+            return;
         }
-        drop(registry);
-        if is_loose {
-            // A file and its memory wait for this.
-            change().free_unpinned(self.pages);
+        let mut registry = Change::of(registry);
+        if chore == Chore::Free {
+            registry.free_unused(self.pages);
         }
-        if is_full {
-            change().sweep();
+        registry.join(self.pages.start());
+        registry.join(self.pages.end());
+        if !registry.garbage.is_empty() && (is_full || !sys::wake_watcher()) {
+            registry.sweep();
         }
     }
 }
@@ -633,8 +644,14 @@ impl Owned {
         self.span
     }
 
-    /// Pins a part of the mapping; `None` if any of that part was unmapped.
+    /// Pins the mapping for the sake of a part of it; `None` if any of that part was unmapped.
     pub fn pin(&self, part: Span) -> Option<Pin> {
+        let registry = REGISTRY.lock();
+        // All of it, and not the part: calls that read here and there leave it one segment.
+        if registry.is_live(self.span, Some(self.id)) {
+            return Pin::hold(registry, part, self.span);
+        }
+        drop(registry);
         Pin::of(part, Some(self.id))
     }
 
@@ -709,20 +726,6 @@ mod tests {
     }
 
     #[test]
-    fn pins_count_each_address() {
-        let mut pins = Pins::new();
-        let (a, b) = (Span::new(10, 10).unwrap(), Span::new(15, 10).unwrap());
-        pins.add(a);
-        pins.add(b);
-        let all = Span::new(5, 25).unwrap();
-        let parts: Vec<_> = pins.parts(all).into_iter().map(|(s, p)| (s.start(), s.end(), p)).collect();
-        assert_eq!(parts, [(5, 10, false), (10, 15, true), (15, 20, true), (20, 25, true), (25, 30, false)]);
-        pins.remove(a);
-        pins.remove(b);
-        assert!(pins.0.is_empty());
-    }
-
-    #[test]
     fn release_unmaps_what_nobody_holds() {
         let map = owned(3);
         map.release().unwrap();
@@ -733,7 +736,7 @@ mod tests {
     #[test]
     fn release_retires_what_a_pin_holds() {
         let map = owned(3);
-        let middle = map.pin(page(map.span(), 1)).unwrap();
+        let middle = Pin::new(page(map.span(), 1)).unwrap();
         map.release().unwrap();
         assert!(is_free(page(map.span(), 0)));
         assert!(!is_free(page(map.span(), 1)));
@@ -772,6 +775,48 @@ mod tests {
         assert!(lock().is_live(span, None));
         second.release().unwrap();
         assert!(is_free(span));
+    }
+
+    #[test]
+    fn pins_on_parts_leave_one_segment_behind() {
+        let map = owned(4);
+        let before = census();
+        let pins = [0, 1, 1, 3].map(|index| Pin::new(page(map.span(), index)).unwrap());
+        assert!(census().live > before.live);
+        drop(pins);
+        assert_eq!(census(), before);
+        assert!(!lock().is_pinned(map.span()));
+    }
+
+    #[test]
+    fn neighbouring_pins_are_dropped_one_by_one() {
+        let map = owned(2);
+        let [first, second] = [0, 1].map(|index| Pin::new(page(map.span(), index)).unwrap());
+        let whole = map.pin(map.span()).unwrap();
+        drop(first);
+        map.release().unwrap();
+        drop(whole);
+        census();
+        assert!(is_free(page(map.span(), 0)));
+        assert!(!is_free(page(map.span(), 1)));
+        drop(second);
+        census();
+        assert!(is_free(page(map.span(), 1)));
+    }
+
+    #[test]
+    fn a_mapping_that_replaces_another_is_held_by_its_pins() {
+        let first = owned(3);
+        let pin = Pin::new(page(first.span(), 1)).unwrap();
+        change().adopt(first.span(), tag(first.span()));
+        assert!(first.pin(page(first.span(), 1)).is_none());
+        assert!(lock().is_pinned(page(first.span(), 1)));
+        assert!(!lock().is_pinned(page(first.span(), 0)));
+        change().release(first.span(), None).unwrap();
+        assert!(!is_free(page(first.span(), 1)));
+        drop(pin);
+        census();
+        assert!(is_free(first.span()));
     }
 
     #[test]
