@@ -30,7 +30,11 @@ export interface Census {
 /** Every constant of this platform by its POSIX name. */
 export declare function constants(): Record<string, number>
 
-/** Detaches an ArrayBuffer: its length becomes 0 and its memory unreachable through it. Anything else is left alone. */
+/**
+ * Detaches an ArrayBuffer: its length becomes 0 and its memory unreachable through it. Anything else is left alone,
+ * and so is a buffer that the runtime keeps as it is while a call in its thread pool uses it (Bun): that one's memory
+ * is retired, and reads zeros.
+ */
 export declare function detach(buffer: ArrayBuffer): void
 
 /** Puts the handler on top again if another one was installed above it. */

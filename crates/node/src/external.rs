@@ -153,7 +153,9 @@ pub fn bytes_mut<'a>(array: &'a mut Uint8ArraySlice<'_>) -> &'a mut [u8] {
     unsafe { array.as_mut() }
 }
 
-/// Detaches an ArrayBuffer: its length becomes 0 and its memory unreachable through it. Anything else is left alone.
+/// Detaches an ArrayBuffer: its length becomes 0 and its memory unreachable through it. Anything else is left alone,
+/// and so is a buffer that the runtime keeps as it is while a call in its thread pool uses it (Bun): that one's memory
+/// is retired, and reads zeros.
 #[napi(ts_args_type = "buffer: ArrayBuffer")]
 pub fn detach(env: Env, buffer: Unknown<'_>) -> napi::Result<()> {
     let mut is_buffer = false;
@@ -163,5 +165,9 @@ pub fn detach(env: Env, buffer: Unknown<'_>) -> napi::Result<()> {
         return Ok(());
     }
     // SAFETY: as above, and the value is an ArrayBuffer.
-    check(unsafe { sys::napi_detach_arraybuffer(env.raw(), buffer.raw()) })
+    let status = unsafe { sys::napi_detach_arraybuffer(env.raw(), buffer.raw()) };
+    if status == sys::Status::napi_detachable_arraybuffer_expected {
+        return Ok(());
+    }
+    check(status)
 }
