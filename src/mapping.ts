@@ -145,7 +145,7 @@ export class Mapping implements Disposable {
   #closed = false
   #buffer: ArrayBuffer | SharedArrayBuffer | undefined
   #bytes: Buffer | undefined
-  /** ArrayBuffers to detach when the mapping goes. */
+  /** Buffers over parts, to detach when the mapping goes. */
   #detachable: WeakRef<ArrayBuffer>[] = []
   /** How many of them there may be before those that are gone are left out. */
   #detachableLimit = 64
@@ -523,14 +523,14 @@ export class Mapping implements Disposable {
   unmap(): void {
     if (this.#closed) return
     this.#native(() => native.mappingUnmap(this.#handle))
+    const buffers = [this.#buffer, ...this.#detachable.map((reference) => reference.deref())]
     this.#closed = true
     this.#buffer = undefined
     this.#bytes = undefined
-    for (const reference of this.#detachable) {
-      const buffer = reference.deref()
-      if (buffer !== undefined) native.detach(buffer)
-    }
     this.#detachable = []
+    for (const buffer of buffers) {
+      if (buffer instanceof ArrayBuffer) native.detach(buffer)
+    }
   }
 
   /** The same as {@link unmap}: `using mapping = Mapping.open(...)`. */
@@ -570,15 +570,15 @@ export class Mapping implements Disposable {
     if (this.length <= LARGEST_VIEW - lead) return [this.buffer, lead + start]
     const windowLead = leadOf(this.offset + start)
     if (length > LARGEST_VIEW - windowLead) throw tooLarge(length, LARGEST_VIEW - windowLead)
-    return [this.#makeBuffer(start, length), length === 0 ? 0 : windowLead]
+    const buffer = this.#makeBuffer(start, length)
+    if (buffer instanceof ArrayBuffer) this.#detachLater(buffer)
+    return [buffer, length === 0 ? 0 : windowLead]
   }
 
   #makeBuffer(start: number, length: number): ArrayBuffer | SharedArrayBuffer {
     // No memory can be mapped for no bytes; the lead, which is in the file's page, is left out with them.
     if (length === 0) return new (this.#shared ? SharedArrayBuffer : ArrayBuffer)(leadOf(this.offset + start))
-    const buffer = this.#native(() => native.mappingView(this.#handle, start, length, this.#shared))
-    if (buffer instanceof ArrayBuffer) this.#detachLater(buffer)
-    return buffer
+    return this.#native(() => native.mappingView(this.#handle, start, length, this.#shared))
   }
 
   /** Remembers a buffer, and forgets those that were collected, so that a mapping with millions of views does not grow. */
