@@ -11,7 +11,7 @@ import { InspectOptions, inspect } from 'node:util'
  *
  * `unmap()`, or the end of a `using` block, lets go of the file and its memory at once; a mapping that is dropped
  * without it is freed when it and its views have been collected. Views that are left over after `unmap()` read
- * zeros (SharedArrayBuffer) or have length 0 (ArrayBuffer); they never reach memory of anybody else.
+ * zeros, or have length 0 with `views: 'detachable'`; they never reach memory of anybody else.
  *
  * Every method and view property throws `ERR_MAPPING_CLOSED` after `unmap()`.
  */
@@ -509,7 +509,13 @@ export type Access = 'read' | 'write' | 'copy'
 export type FaultKind = 'truncated' | 'not-stored' | 'read-only' | 'closed' | 'io-error' | 'protected'
 /** An address in this process. */
 export type Pointer = bigint
-/** What a mapping hands out as its memory. */
+/**
+ * What a mapping hands out as its memory.
+ * - `'auto'`: a SharedArrayBuffer where the runtime can make one over mapped memory, otherwise an ArrayBuffer. Views that are left
+ *   over after `unmap()` keep their length and read zeros.
+ * - `'shared'`: a SharedArrayBuffer, or `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`.
+ * - `'detachable'`: an ArrayBuffer, which `unmap()` detaches: views that are left over have length 0.
+ */
 export type Views = 'auto' | 'shared' | 'detachable'
 
 export {}

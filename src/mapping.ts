@@ -126,7 +126,7 @@ function source(file: unknown): { file: string | Uint8Array | number; path: stri
  *
  * `unmap()`, or the end of a `using` block, lets go of the file and its memory at once; a mapping that is dropped
  * without it is freed when it and its views have been collected. Views that are left over after `unmap()` read
- * zeros (SharedArrayBuffer) or have length 0 (ArrayBuffer); they never reach memory of anybody else.
+ * zeros, or have length 0 with `views: 'detachable'`; they never reach memory of anybody else.
  *
  * Every method and view property throws `ERR_MAPPING_CLOSED` after `unmap()`.
  */
@@ -142,6 +142,8 @@ export class Mapping implements Disposable {
 
   readonly #handle: Handle
   readonly #shared: boolean
+  /** Whether `unmap()` detaches buffers. */
+  readonly #detaches: boolean
   #closed = false
   #buffer: ArrayBuffer | SharedArrayBuffer | undefined
   #bytes: Buffer | undefined
@@ -155,6 +157,7 @@ export class Mapping implements Disposable {
     const { handle, offset, access, views, path } = parts as Parts
     this.#handle = handle
     this.#shared = areShared(views)
+    this.#detaches = views === 'detachable'
     this.length = native.mappingLength(handle)
     this.offset = offset
     this.access = access
@@ -523,7 +526,7 @@ export class Mapping implements Disposable {
   unmap(): void {
     if (this.#closed) return
     this.#native(() => native.mappingUnmap(this.#handle))
-    const buffers = [this.#buffer, ...this.#detachable.map((reference) => reference.deref())]
+    const buffers = this.#detaches ? [this.#buffer, ...this.#detachable.map((one) => one.deref())] : []
     this.#closed = true
     this.#buffer = undefined
     this.#bytes = undefined
@@ -571,7 +574,7 @@ export class Mapping implements Disposable {
     const windowLead = leadOf(this.offset + start)
     if (length > LARGEST_VIEW - windowLead) throw tooLarge(length, LARGEST_VIEW - windowLead)
     const buffer = this.#makeBuffer(start, length)
-    if (buffer instanceof ArrayBuffer) this.#detachLater(buffer)
+    if (this.#detaches) this.#detachLater(buffer as ArrayBuffer)
     return [buffer, length === 0 ? 0 : windowLead]
   }
 

@@ -3,7 +3,13 @@ import { constants } from 'node:buffer'
 import { unavailable } from './errors'
 import { native } from './native'
 
-/** What a mapping hands out as its memory. */
+/**
+ * What a mapping hands out as its memory.
+ * - `'auto'`: a SharedArrayBuffer where the runtime can make one over mapped memory, otherwise an ArrayBuffer. Views that are left
+ *   over after `unmap()` keep their length and read zeros.
+ * - `'shared'`: a SharedArrayBuffer, or `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`.
+ * - `'detachable'`: an ArrayBuffer, which `unmap()` detaches: views that are left over have length 0.
+ */
 export type Views = 'auto' | 'shared' | 'detachable'
 
 /** The largest view that this runtime makes, in bytes. */
