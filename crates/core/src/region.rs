@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::error::{Error, Result};
 use crate::fault::{self, Fault, FaultLog, Kind, Patch};
 use crate::range::{Layout, Span};
@@ -59,7 +57,6 @@ pub struct Region {
     data: Option<Span>,
     access: Access,
     closed: AtomicBool,
-    file: Mutex<Option<Arc<MappedFile>>>,
     /// Its name among the mappings of the process, and its faults; none without bytes.
     tag: Option<(u64, Arc<FaultLog>)>,
 }
@@ -119,8 +116,8 @@ impl Region {
             .ok_or(Error::system("mmap", libc::EOVERFLOW))?;
         let file = MappedFile::new(file, &metadata);
         let log = FaultLog::new(data, request.owner, label);
-        let tag = Tag::new(prot, flags, Some(file.clone()), layout.page_offset, log).with_huge(unit > sys::page_size());
-        Ok(Self::new(span, data, request.access, Some(file), tag))
+        let tag = Tag::new(prot, flags, Some(file), layout.page_offset, log).with_huge(unit > sys::page_size());
+        Ok(Self::new(span, data, request.access, tag))
     }
 
     /// Maps zeroed memory of this process.
@@ -139,23 +136,22 @@ impl Region {
         let data = span.slice(0, layout.map_length).ok_or(Error::system("mmap", libc::EOVERFLOW))?;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         let tag = Tag::new(libc::PROT_READ | libc::PROT_WRITE, flags, None, 0, FaultLog::new(data, owner, None));
-        Ok(Self::new(span, data, Access::Write, None, tag))
+        Ok(Self::new(span, data, Access::Write, tag))
     }
 
-    fn new(span: Span, data: Span, access: Access, file: Option<Arc<MappedFile>>, tag: Tag) -> Self {
+    fn new(span: Span, data: Span, access: Access, tag: Tag) -> Self {
         let names = (tag.id, tag.log.clone());
         Self {
             pages: Some(Owned::adopt(span, tag)),
             data: Some(data),
             access,
             closed: AtomicBool::new(false),
-            file: Mutex::new(file),
             tag: Some(names),
         }
     }
 
     fn empty(access: Access) -> Self {
-        Self { pages: None, data: None, access, closed: AtomicBool::new(false), file: Mutex::new(None), tag: None }
+        Self { pages: None, data: None, access, closed: AtomicBool::new(false), tag: None }
     }
 
     /// Its number among the mappings of the process, never reused; 0 for a region without bytes.
@@ -194,7 +190,6 @@ impl Region {
             pages.release()?;
         }
         self.closed.store(true, Ordering::Release);
-        *self.file.lock() = None;
         Ok(())
     }
 

@@ -78,13 +78,15 @@ pub struct Tag {
     pub offset: u64,
     /// Where its faults are noted.
     pub log: Arc<FaultLog>,
+    /// It is there for an object of its environment, and not until somebody unmaps it.
+    pub(crate) owned: bool,
 }
 
 impl Tag {
     /// A tag with an id of its own.
     pub fn new(prot: i32, flags: i32, file: Option<Arc<MappedFile>>, offset: u64, log: Arc<FaultLog>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), prot, flags, huge: false, file, offset, log }
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), prot, flags, huge: false, file, offset, log, owned: false }
     }
 
     /// The same with whether the pages are huge ones.
@@ -163,6 +165,8 @@ impl Segment {
 pub struct Registry {
     /// By start address; they do not overlap.
     segments: BTreeMap<usize, Segment>,
+    /// Files of segments that are gone, to be closed after the change.
+    files: Vec<Arc<MappedFile>>,
     /// Retired ranges that lost a pin. Neighbours are unmapped together: see [`Registry::sweep`].
     garbage: Vec<Span>,
     /// So many are swept together.
@@ -182,7 +186,11 @@ pub fn lock() -> impl Deref<Target = Registry> {
 }
 
 /// The registry, locked, with the gate closed to fault handlers.
-pub struct Change(MutexGuard<'static, Registry>);
+pub struct Change {
+    registry: MutexGuard<'static, Registry>,
+    /// Closed when the lock has been given back, for that may take its time.
+    _files: Vec<Arc<MappedFile>>,
+}
 
 /// Takes the lock on the process's registry, to change it and what is mapped.
 pub fn change() -> Change {
@@ -193,7 +201,7 @@ impl Change {
     fn of(registry: MutexGuard<'static, Registry>) -> Self {
         GATE.close();
         registry.settle();
-        Self(registry)
+        Self { registry, _files: Vec::new() }
     }
 }
 
@@ -201,19 +209,21 @@ impl Deref for Change {
     type Target = Registry;
 
     fn deref(&self) -> &Registry {
-        &self.0
+        &self.registry
     }
 }
 
 impl DerefMut for Change {
     fn deref_mut(&mut self) -> &mut Registry {
-        &mut self.0
+        &mut self.registry
     }
 }
 
 impl Drop for Change {
     fn drop(&mut self) {
+        self._files = std::mem::take(&mut self.registry.files);
         GATE.open();
+        // The fields follow in their order: first the lock, then the files.
     }
 }
 
@@ -221,6 +231,7 @@ impl Registry {
     const fn new() -> Self {
         Self {
             segments: BTreeMap::new(),
+            files: Vec::new(),
             garbage: Vec::new(),
             sweep_at: LEAST_GARBAGE,
             live: 0,
@@ -263,7 +274,8 @@ impl Registry {
     }
 
     fn remove(&mut self, start: usize) -> Option<Segment> {
-        let segment = self.segments.remove(&start)?;
+        let mut segment = self.segments.remove(&start)?;
+        self.files.extend(segment.tag.file.take());
         TABLE.clear(segment.slot);
         self.free_slots.push(segment.slot);
         if segment.is_live() {
@@ -422,7 +434,7 @@ impl Registry {
         if let Some(segment) = self.segments.get_mut(&span.start()) {
             segment.state = State::Retired;
             // A retired range has no file: its descriptor is let go with the last live segment.
-            segment.tag.file = None;
+            self.files.extend(segment.tag.file.take());
             TABLE.set(segment.slot, &segment.entry());
             self.live = self.live.saturating_sub(1);
         }
@@ -635,7 +647,7 @@ impl Owned {
     /// Registers a fresh mapping.
     pub fn adopt(span: Span, tag: Tag) -> Self {
         let id = tag.id;
-        change().adopt(span, tag);
+        change().adopt(span, Tag { owned: true, ..tag });
         Self { span, id }
     }
 
@@ -667,6 +679,22 @@ impl Owned {
 impl Drop for Owned {
     fn drop(&mut self) {
         change().loosen(self.span, self.id);
+    }
+}
+
+/// An environment has ended: its objects are gone, whether or not its runtime says so of each. Their pages stay as long
+/// as they are pinned: a view may have gone to another environment.
+pub fn abandon(owner: usize) {
+    let mut registry = change();
+    let is_its = |segment: &&mut Segment| segment.tag.owned && segment.tag.log.owner == owner;
+    for segment in registry.segments.values_mut().filter(is_its) {
+        if segment.state == State::Kept {
+            segment.state = State::Loose;
+        }
+    }
+    let unused: Vec<Span> = registry.segments.values().filter(|one| one.is_free()).map(|one| one.span).collect();
+    for span in unused {
+        registry.free_unused(span);
     }
 }
 
