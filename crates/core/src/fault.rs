@@ -46,6 +46,9 @@ pub enum Kind {
     IoError = 5,
     /// A page that may not be accessed at all was. It was made accessible.
     Protected = 6,
+    /// The file system had no room to show a page that was read, as a full tmpfs has none for the page of a hole. It
+    /// reads as what the file has there; a write to it is a fault of its own.
+    NotLoaded = 7,
 }
 
 impl Kind {
@@ -53,7 +56,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Truncated => "truncated",
-            Self::NotStored => "not-stored",
+            Self::NotStored | Self::NotLoaded => "not-stored",
             Self::ReadOnly => "read-only",
             Self::Closed => "closed",
             Self::IoError => "io-error",
@@ -62,7 +65,8 @@ impl Kind {
     }
 
     fn from_u8(value: u8) -> Option<Self> {
-        [Self::Truncated, Self::NotStored, Self::ReadOnly, Self::Closed, Self::IoError, Self::Protected]
+        use Kind::{Closed, IoError, NotLoaded, NotStored, Protected, ReadOnly, Truncated};
+        [Truncated, NotStored, ReadOnly, Closed, IoError, Protected, NotLoaded]
             .into_iter()
             .find(|kind| *kind as u8 == value)
     }
@@ -162,16 +166,7 @@ impl FaultLog {
 
     /// Notes that the pages of `span` are the file's again, as to patches of this kind.
     pub fn heal(&self, span: Span, kind: Kind) {
-        let mut details = self.details.lock();
-        let patches = std::mem::take(&mut details.patches);
-        for patch in patches {
-            if patch.kind != kind {
-                details.patches.push(patch);
-                continue;
-            }
-            let rest = [patch.span.before(span.start()), patch.span.from(span.end())];
-            details.patches.extend(rest.into_iter().flatten().map(|span| Patch { span, kind }));
-        }
+        heal(&mut self.details.lock().patches, span, kind);
     }
 
     /// A range of addresses as offsets in the mapping, without what its pages have before and behind its bytes.
@@ -191,6 +186,10 @@ impl FaultLog {
         if !matches!(kind, Kind::Closed | Kind::Protected) {
             // A neighbour or the same range again: one patch.
             let patches = &mut details.patches;
+            if kind == Kind::NotStored {
+                // Read before, written now: from now on there is something to store.
+                heal(patches, span, Kind::NotLoaded);
+            }
             match patches.iter_mut().rev().find(|patch| patch.kind == kind && patch.span.touches(span)) {
                 Some(patch) => patch.span = patch.span.union(span),
                 None => patches.push(Patch { span, kind }),
@@ -198,6 +197,17 @@ impl FaultLog {
         }
         self.count.fetch_add(1, Ordering::AcqRel);
         fault
+    }
+}
+
+fn heal(patches: &mut Vec<Patch>, span: Span, kind: Kind) {
+    for patch in std::mem::take(patches) {
+        if patch.kind != kind {
+            patches.push(patch);
+            continue;
+        }
+        let rest = [patch.span.before(span.start()), patch.span.from(span.end())];
+        patches.extend(rest.into_iter().flatten().map(|span| Patch { span, kind }));
     }
 }
 
@@ -436,7 +446,20 @@ fn patch(entry: &Entry, page: Span, access: Access) -> Option<(Span, Kind)> {
     if access.write && sys::would_succeed(page, false) {
         return private(entry, page).map(|span| (span, Kind::NotStored));
     }
+    // What the kernel has no room for as a page can be read from the file all the same; what it cannot deliver cannot.
+    if copy_of_file(entry, page, access.write) {
+        return Some((page, if access.write { Kind::NotStored } else { Kind::NotLoaded }));
+    }
     zeros(page).then_some((page, Kind::IoError))
+}
+
+/// Replaces `page` by private memory with what the file has there. It can be written only if that was asked for.
+fn copy_of_file(entry: &Entry, page: Span, write: bool) -> bool {
+    let Some(file) = entry.file.filter(|_| !entry.huge) else { return false };
+    let skipped = u64::try_from(page.start().saturating_sub(entry.span.start())).unwrap_or(u64::MAX);
+    let prot = if write { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
+    // SAFETY: inside the gate and with the claim, these pages are ours and nobody else replaces them.
+    unsafe { sys::copy_from_file(page, prot, file.fd, entry.offset.saturating_add(skipped)) }.is_ok()
 }
 
 fn zeros(span: Span) -> bool {
@@ -456,7 +479,10 @@ fn private(entry: &Entry, page: Span) -> Option<Span> {
             unsafe { sys::map_private(span, file.fd, offset) }.ok().map(|()| span)
         };
         if sys::size_if_same(file).is_some() {
-            return map(page).or_else(|| map(entry.span));
+            let mapped = map(page).or_else(|| map(entry.span))?;
+            // Where the kernel cannot show the page of the file, it cannot make the copy either.
+            let usable = sys::would_succeed(page, true) || copy_of_file(entry, page, true);
+            return usable.then_some(mapped);
         }
     }
     if entry.flags & libc::MAP_PRIVATE != 0 {

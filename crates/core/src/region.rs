@@ -336,7 +336,8 @@ impl Region {
     fn store_again(&self, pages: Span) -> Result<()> {
         fault::settle();
         let Some((_, log)) = &self.tag else { return Ok(()) };
-        let waits = |patch: &Patch| patch.kind == Kind::NotStored && patch.span.intersect(pages).is_some();
+        let no_room = |kind| matches!(kind, Kind::NotStored | Kind::NotLoaded);
+        let waits = |patch: &Patch| no_room(patch.kind) && patch.span.intersect(pages).is_some();
         if !log.patches().iter().any(waits) {
             return Ok(());
         }
@@ -359,16 +360,24 @@ impl Region {
             let in_file = size.saturating_sub(offset).min(wide);
             let not_stored = || Error::Fault(log.within(piece, Kind::NotStored));
             // Who writes now faults, and comes back when the pages are the file's.
-            if in_file == 0 || !sys::make_readable(piece) {
+            // What was only read has nothing to store.
+            let written = patch.kind == Kind::NotStored;
+            if written && (in_file == 0 || !sys::make_readable(piece)) {
                 return Err(not_stored());
             }
-            let stored = sys::write_from_memory(file.identity.fd, piece, in_file, offset).and_then(|()| {
+            let write = || match written {
+                true => sys::write_from_memory(file.identity.fd, piece, in_file, offset),
+                false => Ok(()),
+            };
+            let stored = write().and_then(|()| {
                 // SAFETY: a part of this region's own pages, with the gate closed.
                 unsafe { sys::map_again(piece, tag.prot, tag.flags, file.identity.fd, offset) }
             });
             if stored.is_err() {
-                // SAFETY: as above; they were writable.
-                let _ = unsafe { sys::mprotect(piece, libc::PROT_READ | libc::PROT_WRITE) };
+                if written {
+                    // SAFETY: as above; they were writable.
+                    let _ = unsafe { sys::mprotect(piece, libc::PROT_READ | libc::PROT_WRITE) };
+                }
                 return Err(not_stored());
             }
             log.heal(piece, patch.kind);

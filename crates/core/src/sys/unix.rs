@@ -14,9 +14,9 @@ use crate::range::{Layout, Span};
 use crate::table::FileIdentity;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use libc::{fallocate64, mmap64, off64_t, pwrite64};
+use libc::{fallocate64, mmap64, off64_t, pread64, pwrite64};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-use libc::{mmap as mmap64, off_t as off64_t, pwrite as pwrite64};
+use libc::{mmap as mmap64, off_t as off64_t, pread as pread64, pwrite as pwrite64};
 
 /// `0` or `-1` with `errno`, as a `Result`.
 fn check(syscall: &'static str, status: libc::c_int) -> Result<()> {
@@ -216,6 +216,89 @@ pub unsafe fn copy_privately(span: Span) -> Result<()> {
     }
     // SAFETY: mapped above, seen by nobody. A failure leaves memory behind.
     let _ = unsafe { munmap(copy) };
+    replaced
+}
+
+/// Replaces the pages of the range by private memory with what a file has from `offset` on, and zeros behind its end.
+///
+/// # Safety
+/// The caller owns every page in the range.
+///
+/// # Errors
+/// As `mmap(2)` and `pread(2)`; the range is then as before.
+pub unsafe fn copy_from_file(span: Span, prot: i32, fd: RawFd, offset: u64) -> Result<()> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: no MAP_FIXED.
+    let copy = unsafe { mmap(0, span.len(), libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) }?;
+    let copy = Span::new(copy, span.len()).ok_or(Error::system("mmap", libc::ENOMEM))?;
+    let filled = read_into_memory(fd, copy, offset).and_then(|()| {
+        // SAFETY: just mapped, seen by nobody else.
+        let bytes = unsafe { std::slice::from_raw_parts(pointer(copy).cast::<u8>(), copy.len()) };
+        // SAFETY: as above.
+        unsafe { mprotect(copy, prot) }?;
+        Ok(bytes.iter().all(|byte| *byte == 0))
+    });
+    let moved = match filled {
+        // Fresh zeros become one mapping with neighbours of their kind; moved pages stay one each.
+        // SAFETY: the caller's contract.
+        Ok(true) => unsafe { replace(span, prot) },
+        // SAFETY: the source was just mapped and the target is the caller's.
+        Ok(false) => return unsafe { move_onto(copy, span) },
+        Err(error) => Err(error),
+    };
+    // SAFETY: mapped above, seen by nobody.
+    let _ = unsafe { munmap(copy) };
+    moved
+}
+
+/// `pread(2)` into fresh pages, until they are full or the file ends.
+fn read_into_memory(fd: RawFd, span: Span, offset: u64) -> Result<()> {
+    let overflow = |_| Error::system("pread", libc::EOVERFLOW);
+    let mut done = 0;
+    while let Some(rest) = span.slice(done, span.len().saturating_sub(done)) {
+        let at = offset.saturating_add(u64::try_from(done).map_err(overflow)?);
+        let at = off64_t::try_from(at).map_err(overflow)?;
+        // SAFETY: the range is the caller's, mapped and writable.
+        let count = unsafe { pread64(fd, pointer(rest), rest.len(), at) };
+        match usize::try_from(count) {
+            Ok(0) => return Ok(()),
+            Ok(count) => done = done.saturating_add(count),
+            Err(_) if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return Err(Error::last("pread")),
+        }
+    }
+    Ok(())
+}
+
+/// Moves private pages to where others are, in one step. They are gone from where they were, even after a failure.
+///
+/// # Safety
+/// The caller owns every page of both ranges, which have the same length.
+#[cfg(target_os = "linux")]
+unsafe fn move_onto(from: Span, to: Span) -> Result<()> {
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    // SAFETY: the caller's contract.
+    let moved = unsafe { mremap(from.start(), from.len(), to.len(), flags, to.start()) };
+    moved.map(|_| ()).inspect_err(|_| {
+        // SAFETY: still there, and the caller's.
+        let _ = unsafe { munmap(from) };
+    })
+}
+
+/// Puts the contents of private pages where others are. Other threads may see zeros for a moment.
+///
+/// # Safety
+/// As on Linux.
+#[cfg(not(target_os = "linux"))]
+unsafe fn move_onto(from: Span, to: Span) -> Result<()> {
+    // SAFETY: the caller's contract.
+    let replaced = unsafe { map_zeros(to) };
+    if replaced.is_ok() {
+        // SAFETY: both are mapped, and the target is fresh.
+        unsafe { std::ptr::copy_nonoverlapping(pointer(from), pointer(to), from.len()) };
+    }
+    // SAFETY: the caller's contract.
+    let _ = unsafe { munmap(from) };
     replaced
 }
 
