@@ -34,17 +34,10 @@ impl Below {
         Self { actions: [const { AtomicPtr::new(std::ptr::null_mut()) }; DEEPEST], count: AtomicUsize::new(0) }
     }
 
-    /// Puts a handler on top of the others. One that is among them already moves there instead.
+    /// Puts a handler on top of the others; if it is among them already it moves there.
     fn push(&self, action: &sigaction) {
-        let known = |place: &&AtomicPtr<sigaction>| {
-            let pointer = place.load(Ordering::Acquire);
-            // SAFETY: null or a leaked action.
-            unsafe { pointer.as_ref() }.is_some_and(|known| known.sa_sigaction == action.sa_sigaction)
-        };
+        self.remove_last(|known| known.sa_sigaction == action.sa_sigaction);
         let count = self.count.load(Ordering::Acquire);
-        if self.actions.iter().take(count).any(|place| known(&place)) {
-            return;
-        }
         if let Some(place) = self.actions.get(count) {
             // Leaked: a handler may read it at any time from now on.
             place.store(Box::into_raw(Box::new(*action)), Ordering::Release);
@@ -52,13 +45,33 @@ impl Below {
         }
     }
 
+    /// Takes the topmost handler out that `is_it` knows. A signal that is being passed on meanwhile may miss one.
+    fn remove_last(&self, is_it: impl Fn(&sigaction) -> bool) {
+        let count = self.count.load(Ordering::Acquire);
+        let Some(places) = self.actions.get(..count) else { return };
+        let Some(index) = places.iter().rposition(|place| action_in(place).is_some_and(&is_it)) else { return };
+        for (place, next) in places.iter().zip(places.iter().skip(1)).skip(index) {
+            place.store(next.load(Ordering::Acquire), Ordering::Release);
+        }
+        self.count.store(count.saturating_sub(1), Ordering::Release);
+    }
+
     /// The handler `depth` places below ours.
     fn get(&self, depth: usize) -> Option<&'static sigaction> {
         let index = self.count.load(Ordering::Acquire).checked_sub(depth)?.checked_sub(1)?;
-        let pointer = self.actions.get(index)?.load(Ordering::Acquire);
-        // SAFETY: null or a leaked action.
-        unsafe { pointer.as_ref() }
+        let place = self.actions.get(index)?;
+        let action = action_in(place)?;
+        if action.sa_flags & libc::SA_RESETHAND != 0 {
+            // It is to be called once: the kernel would have put the default in its place.
+            place.store(std::ptr::null_mut(), Ordering::Release);
+        }
+        Some(action)
     }
+}
+
+fn action_in(place: &AtomicPtr<sigaction>) -> Option<&'static sigaction> {
+    // SAFETY: null or a leaked action.
+    unsafe { place.load(Ordering::Acquire).as_ref() }
 }
 
 static BELOW: [Below; 2] = [Below::new(), Below::new()];
@@ -72,8 +85,18 @@ fn below(signal: c_int) -> &'static Below {
     }
 }
 
-/// Signals that are being passed on: their contexts, and how far down they have come.
-static PASSED_ON: [(AtomicUsize, AtomicUsize); 64] = [const { (AtomicUsize::new(0), AtomicUsize::new(0)) }; 64];
+/// A signal that is being passed on.
+struct Passing {
+    /// Its context; 0 for a free place.
+    context: AtomicUsize,
+    /// Where the stack was when it came.
+    frame: AtomicUsize,
+    /// How many handlers below ours were called.
+    depth: AtomicUsize,
+}
+
+static PASSING: [Passing; 64] =
+    [const { Passing { context: AtomicUsize::new(0), frame: AtomicUsize::new(0), depth: AtomicUsize::new(0) } }; 64];
 
 /// What a process wants: not asked yet, on, off.
 static WANTED: AtomicU8 = AtomicU8::new(UNASKED);
@@ -123,8 +146,11 @@ fn install(signal: c_int) -> Result<()> {
         return Ok(());
     }
     let is_first = below(signal).count.load(Ordering::Acquire) == 0;
-    // libuv resets a signal to its default when the last listener goes. What was below before stays below.
-    if is_first || (found.sa_sigaction != libc::SIG_DFL && found.sa_sigaction != libc::SIG_IGN) {
+    if found.sa_sigaction == libc::SIG_DFL || (found.sa_sigaction == libc::SIG_IGN && !is_first) {
+        // libuv resets a signal when its last listener goes; its handler, which is not told of addresses, would
+        // from now on return from any fault as if it were dealt with. What was below it is called again.
+        below(signal).remove_last(|action| action.sa_flags & libc::SA_SIGINFO == 0);
+    } else {
         below(signal).push(&found);
     }
     // SAFETY: all zeroes is a valid action.
@@ -282,22 +308,27 @@ fn direction(_context: &ucontext_t) -> Direction {
 }
 
 /// Calls the handler below ours, as the kernel would have.
+#[inline(never)] // the same distance from the context to `here` each time
 fn pass_on(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    let key = context.addr();
-    let passed = PASSED_ON.iter().find(|(known, _)| known.load(Ordering::Acquire) == key);
-    if let Some((_, depth)) = passed {
-        // Called again by the handler that we called.
-        let depth = depth.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+    let here = 0_u8;
+    let (key, frame) = (context.addr(), (&raw const here).addr());
+    let known = PASSING.iter().find(|passing| passing.context.load(Ordering::Acquire) == key);
+    if let Some(passing) = known.filter(|passing| frame < passing.frame.load(Ordering::Acquire)) {
+        // Deeper in the stack: called again, by the handler that we called.
+        let depth = passing.depth.fetch_add(1, Ordering::AcqRel).saturating_add(1);
         return call(below(signal).get(depth), signal, info, context);
     }
-    let mine =
-        PASSED_ON.iter().find(|(free, _)| free.compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire).is_ok());
-    if let Some((_, depth)) = mine {
-        depth.store(0, Ordering::Release);
+    // A place with the same context that is not above us was left behind by a handler that jumped away.
+    let free =
+        |passing: &&Passing| passing.context.compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire).is_ok();
+    let mine = known.or_else(|| PASSING.iter().find(free));
+    if let Some(passing) = mine {
+        passing.frame.store(frame, Ordering::Release);
+        passing.depth.store(0, Ordering::Release);
     }
     call(below(signal).get(0), signal, info, context);
-    if let Some((taken, _)) = mine {
-        taken.store(0, Ordering::Release);
+    if let Some(passing) = mine {
+        passing.context.store(0, Ordering::Release);
     }
 }
 
@@ -316,8 +347,16 @@ fn call(action: Option<&sigaction>, signal: c_int, info: *mut siginfo_t, context
                 handler(signal);
             }
         }
+        // Only what was sent can be ignored.
+        Some(action) if action.sa_sigaction == libc::SIG_IGN && is_sent(info) => {}
         _ => die(signal, info),
     }
+}
+
+/// Whether somebody sent the signal: no access will fault again when the handler returns.
+fn is_sent(info: *const siginfo_t) -> bool {
+    // SAFETY: the kernel's pointer, or null.
+    unsafe { info.as_ref() }.is_none_or(|info| info.si_code <= 0)
 }
 
 /// What the kernel does where there is no handler: ends the process, with a core if it may.
@@ -327,10 +366,7 @@ fn die(signal: c_int, info: *mut siginfo_t) {
     // SAFETY: the default for this signal. An access that faulted does so again when the handler returns, and ends the
     // process with its own registers in the core.
     unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
-    // SAFETY: the kernel's pointer, or null.
-    let sent = unsafe { info.as_ref() }.is_none_or(|info| info.si_code <= 0);
-    if sent {
-        // Somebody sent the signal; nothing will fault again.
+    if is_sent(info) {
         // SAFETY: async-signal-safe. The signal is blocked until the handler returns.
         unsafe { libc::raise(signal) };
     }
