@@ -6,13 +6,15 @@
 //!
 //! ```text
 //!   handler                         change (one at a time: the registry's lock)
-//!   inside += 1                     closed = true
-//!   closed?  yes: inside -= 1, no   inside == 0?  no: look again
-//!            no:  come in           change what is mapped
-//!   inside -= 1                     closed = false
+//!   closed?  yes: no                closed = true
+//!   inside += 1                     inside == 0?  no: look again
+//!   closed?  yes: inside -= 1, no   change what is mapped
+//!            no:  come in           closed = false
+//!   inside -= 1
 //! ```
 //!
 //! Both sides write before they read, in one order for all threads (`SeqCst`): at least one of them sees the other.
+//! The first look keeps handlers that come again and again from being counted, and so the change from waiting forever.
 
 use crate::atomics::{yield_now, AtomicBool, AtomicUsize, Ordering};
 
@@ -41,6 +43,9 @@ impl Gate {
 
     /// Lets a handler in, unless a change is under way.
     pub fn try_enter(&self) -> Option<Inside<'_>> {
+        if self.closed.load(Ordering::SeqCst) {
+            return None;
+        }
         self.inside.fetch_add(1, Ordering::SeqCst);
         let inside = Inside(self);
         (!self.closed.load(Ordering::SeqCst)).then_some(inside)
