@@ -265,3 +265,71 @@ linux('memory without access can be written and read, keeps its bytes, and is to
   const [bytes, warning] = ['9 8 8 8', 'MMAP_FAULT true']
   printed(t, ending, [bytes, bytes, bytes, bytes, 'file true', warning, warning, warning, warning])
 })
+
+linux('lost pages of raw mappings can be read and written under any protection', async (t) => {
+  const ending = await run({
+    work: '',
+    main: `
+      for (const flags of [MAP_SHARED, MAP_PRIVATE])
+        for (const prot of [PROT_NONE, PROT_READ, READ_WRITE])
+          for (const [read, write] of [[true, false], [false, true], [true, true]]) {
+            const path = makeFile(2)
+            const fd = openSync(path, 'r+')
+            const addr = mmap(null, 2 * PAGE, READ_WRITE, flags, fd, 0)
+            closeSync(fd)
+            const buffer = bufferFromPointer(addr, 2 * PAGE)
+            mprotect(addr, 2 * PAGE, prot)
+            truncateSync(path, PAGE)
+            const before = read ? buffer[PAGE] : 0
+            if (write) buffer[PAGE + 1] = 5
+            if (before !== 0 || buffer[PAGE] !== 0 || (write && buffer[PAGE + 1] !== 5)) say('wrong', flags, prot, read, write)
+            if (buffer[0] !== 7) say('lost', flags, prot)
+          }
+      say('ended')`,
+  })
+  printed(t, ending, ['ended'])
+})
+
+test('a lost page can be written through a mapping of any access', async (t) => {
+  const ending = await run({
+    work: '',
+    main: `
+      for (const access of ['read', 'write', 'copy']) {
+        const path = makeFile(4)
+        const mapping = Mapping.open(path, { access })
+        truncateSync(path, PAGE)
+        mapping.bytes[PAGE] = 2
+        mapping.bytes[2 * PAGE] = 1
+        say(mapping.bytes[0], mapping.bytes[PAGE], mapping.bytes[2 * PAGE], mapping.bytes[3 * PAGE], kinds(mapping), mapping.faults.count)
+      }`,
+  })
+  const line = '7 2 1 0 truncated 1'
+  printed(t, ending, [line, line, line])
+})
+
+test('a fault is told as soon as the access is over', async (t) => {
+  const ROUNDS = 2000
+  const ending = await run({
+    work: '',
+    main: `
+      const path = makeFile(2)
+      let [read, untold, unthrown] = [0, 0, 0]
+      for (let round = 0; round < ${ROUNDS}; round++) {
+        truncateSync(path, 2 * PAGE)
+        const mapping = Mapping.open(path, { onFault: () => {} })
+        truncateSync(path, PAGE)
+        if (round % 2) {
+          read += mapping.bytes[PAGE]
+          if (mapping.faults.count !== 1) untold++
+        } else {
+          try {
+            mapping.read(PAGE, 1)
+            unthrown++
+          } catch {}
+        }
+        mapping.unmap()
+      }
+      say(read, untold, unthrown)`,
+  })
+  printed(t, ending, ['0 0 0'])
+})

@@ -4,7 +4,7 @@
 //!   access --> kernel --> signal.rs --> resolve()            any thread, any instruction: no lock, no allocation
 //!                                          |  patches the page, notes a record, writes to the pipe
 //!                                          v
-//!   registry change --> take_records() --> FaultLog of the mapping --> errors of its methods, `faults`
+//!   registry change --> records() --> FaultLog of the mapping --> errors of its methods, `faults`
 //!                                          |
 //!   watcher thread <-- pipe                `--> take_events() --> onFault or a warning
 //! ```
@@ -304,9 +304,9 @@ impl Record {
     }
 }
 
-/// Takes all records, oldest first. Only with the gate closed.
-pub(crate) fn take_records() -> Vec<(Span, Kind)> {
-    let count = RECORDED.swap(0, Ordering::AcqRel).min(MOST_RECORDS);
+/// All records, oldest first. Only with the gate closed.
+pub(crate) fn records() -> Vec<(Span, Kind)> {
+    let count = RECORDED.load(Ordering::Acquire).min(MOST_RECORDS);
     RECORDS
         .iter()
         .take(count)
@@ -315,6 +315,12 @@ pub(crate) fn take_records() -> Vec<(Span, Kind)> {
             Some((span, Kind::from_u8(record.kind.load(Ordering::Acquire))?))
         })
         .collect()
+}
+
+/// Forgets all records, with the gate still closed. Not before they are in their logs: who finds no records takes the
+/// logs for complete.
+pub(crate) fn forget_records() {
+    RECORDED.store(0, Ordering::Release);
 }
 
 /// Enters a record in its mapping's log and among the events. Called by the registry, which knows the mapping.
@@ -367,11 +373,14 @@ impl Drop for Claim {
     }
 }
 
-/// The address of the last fault that seemed to be over already, and how often it came in a row: an access that
-/// goes on faulting for a reason unknown here must not go on forever.
+/// The address of the last fault that seemed to be over already, how often it came in a row, and since when: an access
+/// that goes on faulting for a reason unknown here must not go on forever. Threads that meet at one address, again and
+/// again but now and then, are no such thing.
 static LAST_RETRIED: AtomicUsize = AtomicUsize::new(0);
 static RETRIES: AtomicUsize = AtomicUsize::new(0);
+static RETRIED_SINCE: AtomicU64 = AtomicU64::new(0);
 const MOST_RETRIES: usize = 100_000;
+const RETRY_SECONDS: u64 = 2;
 
 /// Makes an access to one of our addresses succeed. Called from a signal handler.
 pub fn resolve(access: Access) -> Outcome {
@@ -393,7 +402,10 @@ pub fn resolve(access: Access) -> Outcome {
 }
 
 fn retried(address: usize) -> Outcome {
-    if LAST_RETRIED.swap(address, Ordering::AcqRel) != address {
+    let now = sys::monotonic_seconds();
+    let is_old = now.saturating_sub(RETRIED_SINCE.load(Ordering::Acquire)) >= RETRY_SECONDS;
+    if LAST_RETRIED.swap(address, Ordering::AcqRel) != address || is_old {
+        RETRIED_SINCE.store(now, Ordering::Release);
         RETRIES.store(0, Ordering::Release);
     }
     if RETRIES.fetch_add(1, Ordering::AcqRel) < MOST_RETRIES {
@@ -422,26 +434,36 @@ fn patch(entry: &Entry, page: Span, access: Access) -> Option<(Span, Kind)> {
     let readable = entry.prot & libc::PROT_READ != 0;
     let writable = entry.prot & libc::PROT_WRITE != 0;
     if !readable {
+        if !sys::make_readable(page) {
+            return None;
+        }
+        if !sys::can_be_read(page) {
+            return zeros(page).then_some((page, Kind::Truncated));
+        }
         // What is in the page is kept: it may be the only copy.
-        let accessible = sys::make_readable(page) && (!access.write || private(entry, page).is_some());
+        let accessible = !access.write || private(entry, page).is_some();
         return accessible.then_some((page, Kind::Protected));
     }
+    let size = entry.file.and_then(sys::size_if_same);
+    let skipped = u64::try_from(page.start().saturating_sub(entry.span.start())).ok()?;
+    if size.is_some_and(|size| entry.offset.saturating_add(skipped) >= size) {
+        // All that follows is gone, too.
+        let rest = entry.span.from(page.start())?;
+        return zeros(rest).then_some((rest, Kind::Truncated));
+    }
     if access.write && !writable {
+        if size.is_none() && !sys::can_be_read(page) {
+            return zeros(page).then_some((page, Kind::Truncated));
+        }
         return private(entry, page).map(|span| (span, Kind::ReadOnly));
     }
-    let Some(size) = entry.file.and_then(sys::size_if_same) else {
+    if size.is_none() {
         // The file is not known: what can be read is there.
         return if access.write && sys::would_succeed(page, false) {
             private(entry, page).map(|span| (span, Kind::NotStored))
         } else {
             zeros(page).then_some((page, Kind::Truncated))
         };
-    };
-    let skipped = u64::try_from(page.start().saturating_sub(entry.span.start())).ok()?;
-    if entry.offset.saturating_add(skipped) >= size {
-        // All that follows is gone, too.
-        let rest = entry.span.from(page.start())?;
-        return zeros(rest).then_some((rest, Kind::Truncated));
     }
     if access.write && sys::would_succeed(page, false) {
         return private(entry, page).map(|span| (span, Kind::NotStored));
@@ -491,4 +513,124 @@ fn private(entry: &Entry, page: Span) -> Option<Span> {
     }
     // SAFETY: as above.
     unsafe { sys::copy_privately(page) }.ok().map(|()| page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: usize = 4096;
+
+    fn pages(first: usize, count: usize) -> Span {
+        Span::new((16 + first) * PAGE, count * PAGE).unwrap()
+    }
+
+    /// The log of a mapping of eight pages, whose first 100 and last 96 bytes are not asked for.
+    fn log() -> Arc<FaultLog> {
+        FaultLog::new(Span::new(16 * PAGE + 100, 8 * PAGE - 196).unwrap(), 0, None)
+    }
+
+    fn patch(first: usize, count: usize, kind: Kind) -> Patch {
+        Patch { span: pages(first, count), kind }
+    }
+
+    #[test]
+    fn faults_are_told_in_bytes_of_the_mapping() {
+        let log = log();
+        let fault = |offset, length, kind| Fault { offset, length, kind };
+        assert_eq!(log.add(pages(0, 1), Kind::ReadOnly), fault(0, 3996, Kind::ReadOnly));
+        assert_eq!(log.add(pages(1, 1), Kind::Truncated), fault(3996, 4096, Kind::Truncated));
+        assert_eq!(log.add(pages(6, 2), Kind::IoError), fault(24_476, 8096, Kind::IoError));
+        assert_eq!(log.count(), 3);
+        assert_eq!(log.list().first(), Some(&fault(0, 3996, Kind::ReadOnly)));
+    }
+
+    #[test]
+    fn neighbours_of_one_kind_are_one_patch() {
+        let log = log();
+        for page in [1, 2, 2, 4, 3] {
+            log.add(pages(page, 1), Kind::NotStored);
+        }
+        log.add(pages(5, 1), Kind::IoError);
+        assert_eq!(log.count(), 6);
+        let all: Vec<_> = (0..8).map(|page| log.patched(pages(page, 1)).map(|fault| fault.kind)).collect();
+        let stored = Some(Kind::NotStored);
+        assert_eq!(all, [None, stored, stored, stored, stored, Some(Kind::IoError), None, None]);
+    }
+
+    #[test]
+    fn closed_and_protected_ranges_are_no_patches() {
+        let log = log();
+        log.add(pages(0, 8), Kind::Closed);
+        log.add(pages(0, 1), Kind::Protected);
+        assert_eq!((log.count(), log.patches()), (2, vec![]));
+        assert_eq!(log.patched(pages(0, 8)), None);
+    }
+
+    #[test]
+    fn healing_leaves_the_rest_and_other_kinds() {
+        let log = log();
+        log.add(pages(0, 8), Kind::NotStored);
+        log.add(pages(2, 4), Kind::Truncated);
+        log.heal(pages(3, 2), Kind::NotStored);
+        let mut left = log.patches();
+        left.sort_by_key(|patch| patch.span.start());
+        assert_eq!(left, [patch(0, 3, Kind::NotStored), patch(2, 4, Kind::Truncated), patch(5, 3, Kind::NotStored)]);
+        log.heal(pages(0, 8), Kind::Truncated);
+        log.heal(pages(0, 8), Kind::NotStored);
+        assert_eq!(log.patched(pages(0, 8)), None);
+        assert_eq!(log.count(), 2);
+    }
+
+    #[test]
+    fn a_page_that_is_written_after_it_was_read_is_to_be_stored() {
+        let log = log();
+        log.add(pages(1, 3), Kind::NotLoaded);
+        log.add(pages(2, 1), Kind::NotStored);
+        let mut left = log.patches();
+        left.sort_by_key(|patch| patch.span.start());
+        assert_eq!(left, [patch(1, 1, Kind::NotLoaded), patch(2, 1, Kind::NotStored), patch(3, 1, Kind::NotLoaded)]);
+    }
+
+    #[test]
+    fn a_list_of_faults_ends_and_the_count_goes_on() {
+        let log = log();
+        for _ in 0..2000 {
+            log.add(pages(1, 1), Kind::ReadOnly);
+        }
+        assert_eq!((log.count(), log.list().len(), log.patches().len()), (2000, LONGEST_LIST, 1));
+        assert!(log.should_warn());
+        assert!(!log.should_warn());
+    }
+
+    #[test]
+    fn kinds_have_names_and_numbers_of_their_own() {
+        for number in 1..=7 {
+            assert_eq!(Kind::from_u8(number).map(|kind| kind as u8), Some(number));
+        }
+        assert_eq!((Kind::from_u8(0), Kind::from_u8(8)), (None, None));
+    }
+
+    #[test]
+    fn records_beyond_the_room_for_them_are_refused_until_they_are_taken() {
+        // No handler runs meanwhile, and nobody takes what is made here.
+        let _change = crate::registry::change();
+        for index in 0..MOST_RECORDS {
+            let record = reserve_record().unwrap();
+            // Every other fault is not patched after all.
+            if index % 2 == 0 {
+                record.fill(pages(index, 1), Kind::ReadOnly);
+            }
+        }
+        assert!(reserve_record().is_none());
+        assert!(reserve_record().is_none());
+        let found = records();
+        assert_eq!(found.len(), MOST_RECORDS / 2);
+        assert_eq!(found.get(1), Some(&(pages(2, 1), Kind::ReadOnly)));
+        forget_records();
+        assert!(records().is_empty());
+        assert!(reserve_record().is_some());
+        assert!(records().is_empty());
+        forget_records();
+    }
 }

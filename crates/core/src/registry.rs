@@ -242,13 +242,14 @@ impl Registry {
 
     /// Brings the records of fault handlers into the logs of their mappings.
     fn settle(&self) {
-        for (span, kind) in fault::take_records() {
+        for (span, kind) in fault::records() {
             for segment in self.overlapping(span) {
                 if let Some(part) = segment.span.intersect(span) {
                     fault::enter(segment.tag.id, &segment.tag.log, part, kind);
                 }
             }
         }
+        fault::forget_records();
     }
 
     /// The segments that have a part in `span`, in order.

@@ -308,6 +308,26 @@ pub fn make_readable(span: Span) -> bool {
     unsafe { libc::mprotect(pointer(span), span.len(), libc::PROT_READ) == 0 }
 }
 
+/// Whether there is something to read in pages that may be read: false if the file behind them has become shorter.
+/// Elsewhere than on Linux the answer is yes.
+pub fn can_be_read(span: Span) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        let mut byte = 0_u8;
+        let to = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+        let from = libc::iovec { iov_base: pointer(span), iov_len: 1 };
+        let process = libc::pid_t::try_from(std::process::id()).unwrap_or(-1);
+        // SAFETY: the call copies one byte into `byte`, and reports what it cannot read.
+        let copied = unsafe { libc::process_vm_readv(process, &raw const to, 1, &raw const from, 1, 0) };
+        copied == 1 || std::io::Error::last_os_error().raw_os_error() != Some(libc::EFAULT)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = span;
+        true
+    }
+}
+
 /// Asks the kernel whether pages could be read, or written, without a fault (Linux 5.14; elsewhere the answer is no).
 /// It brings them into memory and changes nothing.
 pub fn would_succeed(span: Span, write: bool) -> bool {
@@ -322,6 +342,15 @@ pub fn would_succeed(span: Span, write: bool) -> bool {
         let _ = (span, write);
         false
     }
+}
+
+/// `clock_gettime(CLOCK_MONOTONIC)` in seconds. Async-signal-safe.
+pub fn monotonic_seconds() -> u64 {
+    let mut now = MaybeUninit::<libc::timespec>::zeroed();
+    // SAFETY: the call fills the structure; after a failure it is zero.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, now.as_mut_ptr()) };
+    // SAFETY: zeroed, which is a valid value, or filled.
+    u64::try_from(unsafe { now.assume_init() }.tv_sec).unwrap_or(0)
 }
 
 /// The size of an open file in bytes, if the descriptor still is that file's.
