@@ -363,7 +363,8 @@ impl Claim {
     fn try_take(entry: &Entry) -> Option<Self> {
         let share = entry.span.start().checked_div(sys::page_size())?.checked_rem(CLAIMS.len())?;
         let claim = CLAIMS.get(share)?;
-        (!claim.swap(true, Ordering::AcqRel)).then_some(Self(claim))
+        // Not `then_some`: a claim that is made and dropped frees the share, whoever has it.
+        (!claim.swap(true, Ordering::AcqRel)).then(|| Self(claim))
     }
 }
 
@@ -609,6 +610,19 @@ mod tests {
             assert_eq!(Kind::from_u8(number).map(|kind| kind as u8), Some(number));
         }
         assert_eq!((Kind::from_u8(0), Kind::from_u8(8)), (None, None));
+    }
+
+    #[test]
+    fn a_share_is_claimed_by_one_handler_at_a_time() {
+        let entry = Entry { span: pages(0, 1), retired: false, huge: false, prot: 0, flags: 0, file: None, offset: 0 };
+        let other = Entry { span: pages(1, 1), ..entry };
+        let claim = Claim::try_take(&entry);
+        assert!(claim.is_some());
+        assert!(Claim::try_take(&entry).is_none());
+        assert!(Claim::try_take(&entry).is_none());
+        assert!(Claim::try_take(&other).is_some());
+        drop(claim);
+        assert!(Claim::try_take(&entry).is_some());
     }
 
     #[test]
