@@ -30,8 +30,12 @@ export interface Faults {
   list: Fault[]
 }
 
-const listeners = new Map<number, (fault: Fault) => void>()
-const dropped = new FinalizationRegistry((id: number) => listeners.delete(id))
+type Listener = (fault: Fault) => void
+
+/** Held by their mappings alone: a listener may refer to its mapping, which is to be collected all the same. */
+const listeners = new WeakMap<object, Listener>()
+const listening = new Map<number, WeakRef<object>>()
+const dropped = new FinalizationRegistry((id: number) => listening.delete(id))
 const warned = new Set<number>()
 let isWatching = false
 
@@ -49,14 +53,20 @@ export function watch(): void {
 }
 
 /** Calls `listener` for the faults of a mapping, as long as the object of that mapping exists. */
-export function listen(mapping: object, id: number, listener: (fault: Fault) => void): void {
-  listeners.set(id, listener)
+export function listen(mapping: object, id: number, listener: Listener): void {
+  listeners.set(mapping, listener)
+  listening.set(id, new WeakRef(mapping))
   dropped.register(mapping, id)
+}
+
+function listenerOf(id: number): Listener | undefined {
+  const mapping = listening.get(id)?.deref()
+  return mapping && listeners.get(mapping)
 }
 
 function tell(): void {
   for (const { id, fault, path } of native.takeFaults()) {
-    const listener = listeners.get(id)
+    const listener = listenerOf(id)
     // On its own: what one listener throws does not keep the others from hearing.
     if (listener !== undefined) queueMicrotask(() => listener(fault as Fault))
     else if (!warned.has(id)) warn(id, fault as Fault, path)
