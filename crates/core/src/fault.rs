@@ -389,7 +389,7 @@ pub fn resolve(access: Access) -> Outcome {
     let Some(entry) = TABLE.find(access.address) else { return Outcome::Foreign };
     let Some(_claim) = Claim::try_take(&entry) else { return Outcome::Retry };
     let Some(page) = page_of(&entry, access.address) else { return Outcome::Foreign };
-    if !access.hardware && !entry.retired && sys::would_succeed(page, access.write) {
+    if !access.hardware && !entry.retired && would_succeed(&entry, page, access.write) {
         return retried(access.address);
     }
     let Some(record) = reserve_record() else {
@@ -400,6 +400,22 @@ pub fn resolve(access: Access) -> Outcome {
     record.fill(span, kind);
     sys::wake_watcher();
     Outcome::Resolved
+}
+
+/// Whether the access would not fault any more: the page was patched by another thread, or is in the file again.
+fn would_succeed(entry: &Entry, page: Span, write: bool) -> bool {
+    if sys::would_succeed(page, write) {
+        return true;
+    }
+    // The file may have grown back after this look. Then it takes a second one to tell that from an I/O error.
+    let is_behind_end = entry.file.and_then(sys::size_if_same).is_some_and(|size| file_offset(entry, page) >= size);
+    !is_behind_end && sys::would_succeed(page, write)
+}
+
+/// Where a page of a segment is in its file, in bytes.
+fn file_offset(entry: &Entry, page: Span) -> u64 {
+    let skipped = u64::try_from(page.start().saturating_sub(entry.span.start())).unwrap_or(u64::MAX);
+    entry.offset.saturating_add(skipped)
 }
 
 fn retried(address: usize) -> Outcome {
@@ -446,8 +462,7 @@ fn patch(entry: &Entry, page: Span, access: Access) -> Option<(Span, Kind)> {
         return accessible.then_some((page, Kind::Protected));
     }
     let size = entry.file.and_then(sys::size_if_same);
-    let skipped = u64::try_from(page.start().saturating_sub(entry.span.start())).ok()?;
-    if size.is_some_and(|size| entry.offset.saturating_add(skipped) >= size) {
+    if size.is_some_and(|size| file_offset(entry, page) >= size) {
         // All that follows is gone, too.
         let rest = entry.span.from(page.start())?;
         return zeros(rest).then_some((rest, Kind::Truncated));
@@ -479,10 +494,9 @@ fn patch(entry: &Entry, page: Span, access: Access) -> Option<(Span, Kind)> {
 /// Replaces `page` by private memory with what the file has there. It can be written only if that was asked for.
 fn copy_of_file(entry: &Entry, page: Span, write: bool) -> bool {
     let Some(file) = entry.file.filter(|_| !entry.huge) else { return false };
-    let skipped = u64::try_from(page.start().saturating_sub(entry.span.start())).unwrap_or(u64::MAX);
     let prot = if write { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
     // SAFETY: inside the gate and with the claim, these pages are ours and nobody else replaces them.
-    unsafe { sys::copy_from_file(page, prot, file.fd, entry.offset.saturating_add(skipped)) }.is_ok()
+    unsafe { sys::copy_from_file(page, prot, file.fd, file_offset(entry, page)) }.is_ok()
 }
 
 fn zeros(span: Span) -> bool {
