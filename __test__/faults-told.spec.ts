@@ -346,3 +346,23 @@ test('an onFault that refers to its mapping does not keep it from being collecte
     })
     console.log('collected')
   }))
+
+test('onFault is called as long as a view is used, even if the mapping itself is not', (t) =>
+  prints(t, ['read-only 0+1, read-only 1+1', '1'], async ({ Mapping, pageSize, newFile, inPages, until }) => {
+    const { setTimeout: sleep } = require('node:timers/promises') as typeof import('node:timers/promises')
+    const collect = (globalThis as unknown as { gc: () => void }).gc
+    const heard: string[] = []
+    const path = newFile(2)
+    const open = () => Mapping.open(path, { onFault: (fault) => heard.push(inPages(fault)) }).bytes
+    const bytes = open()
+    bytes[0] = 1
+    for (let i = 0; i < 5; i++) {
+      await sleep(5)
+      collect()
+    }
+    bytes[pageSize] = 1
+    collect()
+    await until(() => heard.length > 1)
+    console.log(heard.join(', '))
+    console.log(bytes[0])
+  }))

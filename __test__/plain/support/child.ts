@@ -11,6 +11,8 @@ interface Ending {
   prints: string[]
   /** Default: 0. */
   code?: number
+  /** What kills it. Default: nothing. */
+  signal?: NodeJS.Signals
   /** What its stderr is to have. */
   stderr?: RegExp
   /** Why this runtime cannot do it. */
@@ -38,7 +40,7 @@ export function inChild(title: string, run: () => unknown, ending: Ending): void
   check(title, () => startChild(title, ending), ending.skip)
 }
 
-function startChild(title: string, { prints, code = 0, stderr }: Ending): void {
+function startChild(title: string, { prints, signal: killer, code = 0, stderr }: Ending): void {
   const child = spawnSync(process.execPath, [...args, process.argv[1] ?? '', title], {
     encoding: 'utf8',
     env: { ...process.env, MMAP_NATIVE_TEST_FOLDER: folder },
@@ -48,6 +50,10 @@ function startChild(title: string, { prints, code = 0, stderr }: Ending): void {
   if (child.error) throw child.error
   const lines = child.stdout.split('\n').slice(0, -1)
   const { status, signal } = child
-  assert.deepEqual({ status, signal, lines }, { status: code, signal: null, lines: prints }, child.stderr)
+  assert.deepEqual(
+    { status, signal, lines },
+    { status: killer === undefined ? code : null, signal: killer ?? null, lines: prints },
+    child.stderr,
+  )
   if (stderr) assert.match(child.stderr, stderr)
 }
