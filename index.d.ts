@@ -471,8 +471,8 @@ export interface OpenOptions {
   /** The kind of buffer that views are made over. Default: `'auto'`. */
   views?: Views
   /**
-   * Called from the event loop for each fault of the mapping. Without it the process gives one warning with the code
-   * `MMAP_FAULT` for the mapping.
+   * Called from the event loop for each fault of the mapping, as long as the mapping or a buffer of it is in use. Without it
+   * the process gives one warning with the code `MMAP_FAULT` for the mapping.
    */
   onFault?: (fault: Fault) => void
 }

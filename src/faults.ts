@@ -32,9 +32,10 @@ export interface Faults {
 
 type Listener = (fault: Fault) => void
 
-/** Held by their mappings alone: a listener may refer to its mapping, which is to be collected all the same. */
+/** By mapping and by buffer. Held by them alone: a listener may refer to its mapping, which is to be collected all the same. */
 const listeners = new WeakMap<object, Listener>()
-const listening = new Map<number, WeakRef<object>>()
+/** By the number of the mapping. */
+const listening = new Map<number, WeakRef<Listener>>()
 const dropped = new FinalizationRegistry((id: number) => listening.delete(id))
 const warned = new Set<number>()
 let isWatching = false
@@ -52,21 +53,23 @@ export function watch(): void {
   }
 }
 
-/** Calls `listener` for the faults of a mapping, as long as the object of that mapping exists. */
-export function listen(mapping: object, id: number, listener: Listener): void {
+/** Calls `onFault` for the faults of a mapping, as long as the object of that mapping exists. */
+export function listen(mapping: object, id: number, onFault: Listener): void {
+  const listener: Listener = (fault) => onFault(fault)
   listeners.set(mapping, listener)
-  listening.set(id, new WeakRef(mapping))
-  dropped.register(mapping, id)
+  listening.set(id, new WeakRef(listener))
+  dropped.register(listener, id)
 }
 
-function listenerOf(id: number): Listener | undefined {
-  const mapping = listening.get(id)?.deref()
-  return mapping && listeners.get(mapping)
+/** The same, as long as a buffer of that mapping exists. */
+export function listenWith(buffer: object, mapping: object): void {
+  const listener = listeners.get(mapping)
+  if (listener !== undefined) listeners.set(buffer, listener)
 }
 
 function tell(): void {
   for (const { id, fault, path } of native.takeFaults()) {
-    const listener = listenerOf(id)
+    const listener = listening.get(id)?.deref()
     // On its own: what one listener throws does not keep the others from hearing.
     if (listener !== undefined) queueMicrotask(() => listener(fault as Fault))
     else if (!warned.has(id)) warn(id, fault as Fault, path)

@@ -50,8 +50,8 @@ export interface OpenOptions {
   /** The kind of buffer that views are made over. Default: `'auto'`. */
   views?: Views
   /**
-   * Called from the event loop for each fault of the mapping. Without it the process gives one warning with the code
-   * `MMAP_FAULT` for the mapping.
+   * Called from the event loop for each fault of the mapping, as long as the mapping or a buffer of it is in use. Without it
+   * the process gives one warning with the code `MMAP_FAULT` for the mapping.
    */
   onFault?: (fault: faults.Fault) => void
 }
@@ -581,7 +581,9 @@ export class Mapping implements Disposable {
   #makeBuffer(start: number, length: number): ArrayBuffer | SharedArrayBuffer {
     // No memory can be mapped for no bytes; the lead, which is in the file's page, is left out with them.
     if (length === 0) return new (this.#shared ? SharedArrayBuffer : ArrayBuffer)(leadOf(this.offset + start))
-    return this.#native(() => native.mappingView(this.#handle, start, length, this.#shared))
+    const buffer = this.#native(() => native.mappingView(this.#handle, start, length, this.#shared))
+    faults.listenWith(buffer, this)
+    return buffer
   }
 
   /** Remembers a buffer, and forgets those that were collected, so that a mapping with millions of views does not grow. */

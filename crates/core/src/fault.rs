@@ -510,8 +510,7 @@ fn private(entry: &Entry, page: Span) -> Option<Span> {
     if let Some(file) = entry.file {
         // A private mapping of the same file: pages that are not written go on to be the file's.
         let map = |span: Span| {
-            let skipped = u64::try_from(span.start().saturating_sub(entry.span.start())).ok()?;
-            let offset = i64::try_from(entry.offset.saturating_add(skipped)).ok()?;
+            let offset = i64::try_from(file_offset(entry, span)).ok()?;
             // SAFETY: inside the gate and with the claim, these pages are ours and nobody else replaces them.
             unsafe { sys::map_private(span, file.fd, offset) }.ok().map(|()| span)
         };
