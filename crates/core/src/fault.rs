@@ -478,7 +478,8 @@ fn patch(entry: &Entry, page: Span, access: Access) -> Option<(Span, Kind)> {
         return if access.write && sys::would_succeed(page, false) {
             private(entry, page).map(|span| (span, Kind::NotStored))
         } else {
-            zeros(page).then_some((page, Kind::Truncated))
+            // All of the segment where the process has too many mappings for a page.
+            [page, entry.span].into_iter().find(|span| zeros(*span)).map(|span| (span, Kind::Truncated))
         };
     }
     if access.write && sys::would_succeed(page, false) {
@@ -523,7 +524,8 @@ fn private(entry: &Entry, page: Span) -> Option<Span> {
     }
     if entry.flags & libc::MAP_PRIVATE != 0 {
         // SAFETY: as above; the pages are private already.
-        return unsafe { sys::mprotect(page, libc::PROT_READ | libc::PROT_WRITE) }.ok().map(|()| page);
+        let open = |span: &Span| unsafe { sys::mprotect(*span, libc::PROT_READ | libc::PROT_WRITE) }.is_ok();
+        return [page, entry.span].into_iter().find(open);
     }
     // SAFETY: as above.
     unsafe { sys::copy_privately(page) }.ok().map(|()| page)
