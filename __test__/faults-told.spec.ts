@@ -158,7 +158,8 @@ test('what an onFault throws is an uncaughtException, and the others hear of the
       )
       for (const { bytes } of mappings) bytes[0] = 1
       await until(() => lines.length > 4)
-      for (const line of lines.sort((a, b) => order(a) - order(b))) console.log(line)
+      lines.sort((a, b) => order(a) - order(b))
+      for (const line of lines) console.log(line)
       function order(line: string) {
         return ['first', 'second', 'caught thrown', 'third'].indexOf(line)
       }

@@ -76,7 +76,9 @@ for (const { title, mode, raw } of mappings) {
         view.copyWithin(6 * pageSize, 12 * pageSize, 13 * pageSize)
         console.log(`copyWithin(): ${page(6)[0]}`)
         page(7)[pageSize - 1] = 1
-        console.log(`reverse(): ${page(7).reverse()[0]}`)
+        const seventh = page(7)
+        seventh.reverse()
+        console.log(`reverse(): ${seventh[0]}`)
         const words = new Int32Array(buffer, at(8), 1)
         words[0] = 0x0404040b
         console.log(`Atomics.add(): ${Atomics.add(words, 0, 10)} then ${words[0]}`)

@@ -334,7 +334,8 @@ inChild(
     )
     for (const { bytes } of mappings) bytes[0] = 1
     await until(() => lines.length > 1)
-    console.log(lines.sort().join(', '))
+    lines.sort()
+    console.log(lines.join(', '))
   },
   { prints: ['caught thrown, heard'] },
 )

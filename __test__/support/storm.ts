@@ -301,13 +301,16 @@ export async function storm(seconds: number): Promise<Outcome> {
   }
 }
 
+/** What `node storm.js [seconds]` does. */
+async function main(seconds: number): Promise<void> {
+  const outcome = await storm(seconds)
+  console.log(outcome)
+  if (outcome.problems.length > 0) process.exitCode = 1
+}
+
 if (!isMainThread && (workerData as Partial<Job> | null)?.folder !== undefined) void work(workerData as Job)
 else if (require.main === module) {
   const [first, folder, seconds] = process.argv.slice(2)
   if (first === 'truncate') truncateAtRandom(folder as string, Number(seconds))
-  else
-    void storm(Number(first ?? 60)).then((outcome) => {
-      console.log(outcome)
-      if (outcome.problems.length > 0) process.exitCode = 1
-    })
+  else void main(Number(first ?? 60))
 }
