@@ -123,7 +123,6 @@ impl Request {
         let mapped = unsafe { sys::mmap(span.start(), span.len(), self.prot, self.flags.bits(), self.fd, self.offset) };
         match mapped {
             Ok(at) => {
-                registry.forget(span);
                 registry.adopt(span, self.tag(span, unit));
                 Ok(at)
             }
@@ -446,7 +445,6 @@ impl Remap {
             self.leave_pinned(flags)?
         };
         let new = Span::new(at, self.new_length).ok_or(Error::system("mremap", libc::ENOMEM))?;
-        registry.forget(new);
         if !self.copies && !stays {
             if registry.is_pinned(self.old) {
                 // The kernel left the old range mapped and empty: release retires it.
