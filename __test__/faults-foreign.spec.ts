@@ -52,7 +52,12 @@ function trap() {
   for (let round = 0; round < 10_000; round++) read(round)
   try { say('read', read(1 << 24)) } catch (error) { say('trap', error.name) }
 }
-const later = () => new Promise((resolve) => setTimeout(resolve, 20))
+let heard = 0
+/** Signals come by way of the event loop: waits until so many have. */
+async function hears(times) {
+  const deadline = Date.now() + 20_000
+  while (heard < times && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5))
+}
 `
 
 /** Runs a script, which finds the two addons as `first` and `second`. */
@@ -120,9 +125,9 @@ for (const name of ['SIGSEGV', 'SIGBUS'] as const) {
   })
 
   const listen = `
-    const listener = (name) => say('listener', name)
+    const listener = (name) => { heard++; say('listener', name) }
     process.on('${name}', listener)`
-  const signal = `process.kill(process.pid, '${name}'); await later()`
+  const signal = `process.kill(process.pid, '${name}'); await hears(heard + 1)`
   const LISTENER = `listener ${name}`
 
   test(`a ${name} listener from before the first mapping is called, and truncation neither kills nor hangs`, async (t) => {
