@@ -396,7 +396,10 @@ pub fn resolve(access: Access) -> Outcome {
         sys::wake_watcher();
         return Outcome::Retry;
     };
-    let Some((span, kind)) = patch(&entry, page, access) else { return Outcome::Foreign };
+    // The file may become shorter while its page is copied: then the page is one of those that are gone.
+    let Some((span, kind)) = patch(&entry, page, access).or_else(|| truncated(&entry, page)) else {
+        return Outcome::Foreign;
+    };
     record.fill(span, kind);
     sys::wake_watcher();
     Outcome::Resolved
@@ -461,12 +464,11 @@ fn patch(entry: &Entry, page: Span, access: Access) -> Option<(Span, Kind)> {
         let accessible = !access.write || private(entry, page).is_some();
         return accessible.then_some((page, Kind::Protected));
     }
-    let size = entry.file.and_then(sys::size_if_same);
-    if size.is_some_and(|size| file_offset(entry, page) >= size) {
-        // All that follows is gone, too.
-        let rest = entry.span.from(page.start())?;
-        return zeros(rest).then_some((rest, Kind::Truncated));
+    let gone = truncated(entry, page);
+    if gone.is_some() {
+        return gone;
     }
+    let size = entry.file.and_then(sys::size_if_same);
     if access.write && !writable {
         if size.is_none() && !sys::can_be_read(page) {
             return zeros(page).then_some((page, Kind::Truncated));
@@ -490,6 +492,13 @@ fn patch(entry: &Entry, page: Span, access: Access) -> Option<(Span, Kind)> {
         return Some((page, if access.write { Kind::NotStored } else { Kind::NotLoaded }));
     }
     zeros(page).then_some((page, Kind::IoError))
+}
+
+/// Makes a page accessible that the file is known not to have any more, and all that follows it.
+fn truncated(entry: &Entry, page: Span) -> Option<(Span, Kind)> {
+    let size = sys::size_if_same(entry.file?)?;
+    let rest = entry.span.from(page.start())?;
+    (file_offset(entry, page) >= size && zeros(rest)).then_some((rest, Kind::Truncated))
 }
 
 /// Replaces `page` by private memory with what the file has there. It can be written only if that was asked for.

@@ -261,6 +261,8 @@ fn read_into_memory(fd: RawFd, span: Span, offset: u64) -> Result<()> {
         // SAFETY: the range is the caller's, mapped and writable.
         let count = unsafe { pread64(fd, pointer(rest), rest.len(), at) };
         match usize::try_from(count) {
+            // Nothing at all is a page that the file has not got.
+            Ok(0) if done == 0 => return Err(Error::system("pread", libc::ENODATA)),
             Ok(0) => return Ok(()),
             Ok(count) => done = done.saturating_add(count),
             Err(_) if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {}
