@@ -5,8 +5,10 @@ use std::io::{Seek, SeekFrom};
 use std::os::fd::RawFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::fault::{self, Fault, FaultLog, Kind, Patch};
@@ -59,6 +61,8 @@ pub struct Region {
     closed: AtomicBool,
     /// Its name among the mappings of the process, and its faults; none without bytes.
     tag: Option<(u64, Arc<FaultLog>)>,
+    /// Pages of calls of `flush` that failed.
+    unsynced: Mutex<Vec<Span>>,
 }
 
 impl Region {
@@ -147,11 +151,12 @@ impl Region {
             access,
             closed: AtomicBool::new(false),
             tag: Some(names),
+            unsynced: Mutex::default(),
         }
     }
 
     fn empty(access: Access) -> Self {
-        Self { pages: None, data: None, access, closed: AtomicBool::new(false), tag: None }
+        Self { pages: None, data: None, access, closed: AtomicBool::new(false), tag: None, unsynced: Mutex::default() }
     }
 
     /// Its number among the mappings of the process, never reused; 0 for a region without bytes.
@@ -314,9 +319,30 @@ impl Region {
             let pages = pin.span().widened(sys::page_size()).ok_or(Error::system("msync", libc::EINVAL))?;
             if region.access == Access::Write {
                 region.store_again(pages)?;
-                sys::msync(pages, libc::MS_SYNC)?;
+                region.sync(pages)?;
             }
             region.verify(pages)
+        })
+    }
+
+    /// `msync(2)`. The kernel takes pages for clean that it failed to write, and would not try them again: those of a
+    /// failed call are made dirty before the next.
+    fn sync(&self, pages: Span) -> Result<()> {
+        let (again, others) = self.unsynced.lock().drain(..).partition(|span| pages.intersect(*span).is_some());
+        *self.unsynced.lock() = others;
+        let again: Vec<Span> = again;
+        for page in again.iter().flat_map(|span| span.pieces(sys::page_size())) {
+            let byte: *mut u8 = std::ptr::with_exposed_provenance_mut(page.start());
+            // SAFETY: a page of this region, pinned by the caller; the fault guard stands behind it as for any access.
+            let byte = unsafe { AtomicU8::from_ptr(byte) };
+            // A write that changes nothing. If it is refused, another thread has just written to the page.
+            let value = byte.load(Ordering::Relaxed);
+            let _ = byte.compare_exchange(value, value, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        sys::msync(pages, libc::MS_SYNC).inspect_err(|_| {
+            let mut unsynced = self.unsynced.lock();
+            unsynced.extend(again.into_iter().filter(|span| !pages.contains(*span)));
+            unsynced.push(pages);
         })
     }
 
