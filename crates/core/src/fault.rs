@@ -389,7 +389,8 @@ pub fn resolve(access: Access) -> Outcome {
     let Some(entry) = TABLE.find(access.address) else { return Outcome::Foreign };
     let Some(_claim) = Claim::try_take(&entry) else { return Outcome::Retry };
     let Some(page) = page_of(&entry, access.address) else { return Outcome::Foreign };
-    if !access.hardware && !entry.retired && would_succeed(&entry, page, access.write) {
+    let mut size = None;
+    if !access.hardware && !entry.retired && would_succeed(&entry, page, access.write, &mut size) {
         return retried(access.address);
     }
     let Some(record) = reserve_record() else {
@@ -397,7 +398,8 @@ pub fn resolve(access: Access) -> Outcome {
         return Outcome::Retry;
     };
     // The file may become shorter while its page is copied: then the page is one of those that are gone.
-    let Some((span, kind)) = patch(&entry, page, access).or_else(|| truncated(&entry, page)) else {
+    let now = || entry.file.and_then(sys::size_if_same);
+    let Some((span, kind)) = patch(&entry, page, access, size).or_else(|| truncated(&entry, page, now())) else {
         return Outcome::Foreign;
     };
     record.fill(span, kind);
@@ -406,14 +408,21 @@ pub fn resolve(access: Access) -> Outcome {
 }
 
 /// Whether the access would not fault any more: the page was patched by another thread, or is in the file again.
-fn would_succeed(entry: &Entry, page: Span, write: bool) -> bool {
-    if sys::would_succeed(page, write) {
-        return true;
-    }
-    // The file may have grown back after this look. Then it takes a second one to tell that from an I/O error.
-    let is_behind_end = entry.file.and_then(sys::size_if_same).is_some_and(|size| file_offset(entry, page) >= size);
-    !is_behind_end && sys::would_succeed(page, write)
+///
+/// A file that others truncate and grow may change between two looks. An access is taken for more than that, an I/O
+/// error or the like, if it fails again and again while the file is said to have the page.
+fn would_succeed(entry: &Entry, page: Span, write: bool, size: &mut Option<u64>) -> bool {
+    (0..LOOKS).any(|_| {
+        let is_behind_end = size.is_some_and(|size| file_offset(entry, page) >= size);
+        let succeeds = !is_behind_end && sys::would_succeed(page, write);
+        if !is_behind_end && !succeeds {
+            *size = entry.file.and_then(sys::size_if_same);
+        }
+        succeeds
+    })
 }
+
+const LOOKS: usize = 3;
 
 /// Where a page of a segment is in its file, in bytes.
 fn file_offset(entry: &Entry, page: Span) -> u64 {
@@ -444,7 +453,8 @@ fn page_of(entry: &Entry, address: usize) -> Option<Span> {
 }
 
 /// Makes `page` accessible. Returns what is now other than the file, and why; `None` if the kernel refuses.
-fn patch(entry: &Entry, page: Span, access: Access) -> Option<(Span, Kind)> {
+/// `size` is what the file had when the access was last seen to fail: a later one may be another story.
+fn patch(entry: &Entry, page: Span, access: Access, size: Option<u64>) -> Option<(Span, Kind)> {
     if entry.retired {
         return zeros(entry.span).then_some((entry.span, Kind::Closed));
     }
@@ -464,11 +474,10 @@ fn patch(entry: &Entry, page: Span, access: Access) -> Option<(Span, Kind)> {
         let accessible = !access.write || private(entry, page).is_some();
         return accessible.then_some((page, Kind::Protected));
     }
-    let gone = truncated(entry, page);
+    let gone = truncated(entry, page, size);
     if gone.is_some() {
         return gone;
     }
-    let size = entry.file.and_then(sys::size_if_same);
     if access.write && !writable {
         if size.is_none() && !sys::can_be_read(page) {
             return zeros(page).then_some((page, Kind::Truncated));
@@ -494,11 +503,10 @@ fn patch(entry: &Entry, page: Span, access: Access) -> Option<(Span, Kind)> {
     zeros(page).then_some((page, Kind::IoError))
 }
 
-/// Makes a page accessible that the file is known not to have any more, and all that follows it.
-fn truncated(entry: &Entry, page: Span) -> Option<(Span, Kind)> {
-    let size = sys::size_if_same(entry.file?)?;
+/// Makes a page accessible that a file of this size has not any more, and all that follows it.
+fn truncated(entry: &Entry, page: Span, size: Option<u64>) -> Option<(Span, Kind)> {
     let rest = entry.span.from(page.start())?;
-    (file_offset(entry, page) >= size && zeros(rest)).then_some((rest, Kind::Truncated))
+    (file_offset(entry, page) >= size? && zeros(rest)).then_some((rest, Kind::Truncated))
 }
 
 /// Replaces `page` by private memory with what the file has there. It can be written only if that was asked for.

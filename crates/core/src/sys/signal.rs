@@ -428,7 +428,8 @@ fn start_watcher() -> Result<()> {
         let mut reader = reader;
         let mut byte = [0_u8; 1];
         while std::io::Read::read_exact(&mut reader, &mut byte).is_ok() {
-            AWAKE.store(false, Ordering::Release);
+            // Not a store: whoever found the flag set, and wrote nothing, has recorded before what is looked for now.
+            AWAKE.swap(false, Ordering::AcqRel);
             fault::notify();
             if registry::has_garbage() {
                 // More will come: views die many at a time.
