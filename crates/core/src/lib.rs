@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   raw.rs  region.rs           what the binding calls: POSIX calls, and typed mappings
-//!        \   /
+//!        \   /  \--- prefetch.rs
 //!      registry.rs ---> table.rs, gate.rs     which addresses are ours, who still looks at them
 //!          |                    |
 //!          |                 fault.rs         accesses that the kernel refuses: patched, recorded, told
@@ -30,6 +30,7 @@ pub mod error;
 pub mod fault;
 pub mod flags;
 pub mod gate;
+pub mod prefetch;
 pub mod range;
 pub mod raw;
 pub mod region;

@@ -346,8 +346,13 @@ impl Region {
         })
     }
 
+    /// A range of addresses as a fault of this region.
+    pub(crate) fn fault_at(&self, span: Span, kind: Kind) -> Error {
+        self.tag.as_ref().map_or(Error::Closed, |(_, log)| Error::Fault(log.within(span, kind)))
+    }
+
     /// Fails if a part of `span` is not the file's.
-    fn verify(&self, span: Span) -> Result<()> {
+    pub(crate) fn verify(&self, span: Span) -> Result<()> {
         if self.is_closed() {
             return Err(Error::Closed);
         }

@@ -330,20 +330,50 @@ pub fn can_be_read(span: Span) -> bool {
     }
 }
 
-/// Asks the kernel whether pages could be read, or written, without a fault (Linux 5.14; elsewhere the answer is no).
-/// It brings them into memory and changes nothing.
-pub fn would_succeed(span: Span, write: bool) -> bool {
+/// `madvise(2)`, `MADV_POPULATE_READ` or `MADV_POPULATE_WRITE`: brings pages into memory and into the page tables as if each
+/// was read, or written (Linux 5.14).
+///
+/// # Errors
+/// `EFAULT` where an access would raise SIGBUS, `EHWPOISON`; `EINVAL` where it would raise SIGSEGV; `ENOMEM` when a page is not
+/// mapped, or there is no memory for it; `ENOSYS` on systems without such advice.
+pub fn populate(span: Span, write: bool) -> Result<()> {
     #[cfg(target_os = "linux")]
     {
         let advice = if write { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
         // SAFETY: this advice only prefaults; an address that is not mapped is ENOMEM.
-        unsafe { libc::madvise(pointer(span), span.len(), advice) == 0 }
+        check("madvise", unsafe { libc::madvise(pointer(span), span.len(), advice) })
     }
     #[cfg(not(target_os = "linux"))]
     {
         let _ = (span, write);
+        Err(Error::system("madvise", libc::ENOSYS))
+    }
+}
+
+/// Whether the kernel has the advice that [`populate`] gives. madvise(2): for no bytes it fails iff the advice is unknown.
+pub fn can_populate() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        static ANSWER: OnceLock<bool> = OnceLock::new();
+        // SAFETY: no bytes, so nothing is done.
+        *ANSWER.get_or_init(|| unsafe { libc::madvise(std::ptr::null_mut(), 0, libc::MADV_POPULATE_READ) == 0 })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
         false
     }
+}
+
+/// `madvise(2)`, `MADV_WILLNEED`: starts to read what is not in memory. It is advice: there are no errors.
+pub fn will_need(span: Span) {
+    // SAFETY: this advice changes neither memory nor mappings; an address that is not mapped is ENOMEM.
+    let _ = unsafe { libc::madvise(pointer(span), span.len(), libc::MADV_WILLNEED) };
+}
+
+/// Asks the kernel whether pages could be read, or written, without a fault (Linux 5.14; elsewhere the answer is no).
+/// It brings them into memory and changes nothing.
+pub fn would_succeed(span: Span, write: bool) -> bool {
+    populate(span, write).is_ok()
 }
 
 /// `clock_gettime(CLOCK_MONOTONIC)` in seconds. Async-signal-safe.
