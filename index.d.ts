@@ -1,4 +1,5 @@
 import { FileHandle } from 'node:fs/promises'
+import { Readable } from 'node:stream'
 import { InspectOptions, inspect } from 'node:util'
 
 /**
@@ -159,6 +160,35 @@ export declare class Mapping implements Disposable {
    * @see msync(2), MS_SYNC
    */
   flushSync(offset?: number | bigint, length?: number | bigint): void
+  /**
+   * Brings a range into memory and resolves when it is there, so that the event loop does not wait for the device when it is
+   * first used. Runs off the event loop, in pieces of a few milliseconds. Nothing is changed: pages of a file
+   * are read, and not marked as written, whatever the access; memory of {@link Mapping.anonymous} is given.
+   *
+   * The kernel may take pages away again when memory is short. Where it cannot populate (macOS, Linux before 5.14), one byte of
+   * each page is read.
+   *
+   * @param offset bytes from the start of the mapping. Default: 0.
+   * @param length bytes. Default: to the end.
+   * @throws (rejects) `ERR_MAPPING_FAULT` for bytes that are not in the file any more or that the device cannot deliver; `ENOMEM`;
+   *   `EACCES` for pages that `mprotect()` made inaccessible; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
+   * @see madvise(2), MADV_POPULATE_READ, MADV_WILLNEED
+   */
+  prefetch(offset?: number | bigint, length?: number | bigint, options?: PrefetchOptions): Promise<void>
+  prefetch(options: PrefetchOptions): Promise<void>
+  /**
+   * A stream of the bytes of a range. Its chunks are views of the mapping, without a copy, and each is brought into memory off
+   * the event loop before it is handed out.
+   *
+   * A chunk that is still in use when the mapping is unmapped reads as zeros or has length 0, as every view: unmap when its
+   * consumer is done, not when the stream has ended. With access `'write'` and `'copy'`, writing to a chunk writes to the mapping.
+   * Where the runtime allows no buffers over mapped memory (Electron), chunks are copies.
+   *
+   * @throws `ERR_OUT_OF_RANGE`. The stream ends with `ERR_MAPPING_CLOSED` if the mapping is unmapped before all is handed out, with
+   *   `ERR_MAPPING_FAULT` at bytes that are not in the file any more, and with `AbortError`.
+   * @see `fs.createReadStream()`
+   */
+  createReadStream(options?: ReadStreamOptions): Readable
   /**
    * Makes all pages the file's again that faults had replaced by others: after a file that was truncated has grown
    * back. Views stay valid. What was written to such pages and not stored is lost.
@@ -475,6 +505,27 @@ export interface OpenOptions {
    * the process gives one warning with the code `MMAP_FAULT` for the mapping.
    */
   onFault?: (fault: Fault) => void
+}
+/** Options of {@link Mapping.prefetch}. */
+export interface PrefetchOptions {
+  /** Aborts within a few milliseconds: what is in memory by then is in memory. */
+  signal?: AbortSignal
+  /**
+   * Called from the event loop as the work goes on, every few milliseconds: how many bytes of the range are in memory, and how
+   * many it has. The last call has the same number twice. What it throws ends the work and rejects the promise.
+   */
+  onProgress?: (bytesDone: number, bytesTotal: number) => void
+}
+/** Options of {@link Mapping.createReadStream}. */
+export interface ReadStreamOptions {
+  /** The first byte, from the start of the mapping. Default: 0. */
+  start?: number | bigint
+  /** The last byte, included, as in `fs.createReadStream()`. Default: the last byte of the mapping. */
+  end?: number | bigint
+  /** Bytes in a chunk; the last one may have fewer. Default: 64 KiB, as in `fs.createReadStream()`. */
+  highWaterMark?: number
+  /** Destroys the stream with an `AbortError`. */
+  signal?: AbortSignal
 }
 /** A failed system call, as Node's `fs` reports one. */
 export interface SystemError extends Error {

@@ -110,6 +110,12 @@ export declare function mappingLength(region: Handle): number
 /** Opens and maps a file, given by path or descriptor. */
 export declare function mappingOpen(file: string | Uint8Array | number, access: string, offset: number, length: number | undefined | null, flags: number, mode: number): Handle
 
+/**
+ * Brings pages of a range into memory, in the thread pool, for a few milliseconds. Resolves to the bytes that are done, from
+ * the start of the range on. Up to `ahead` bytes behind the range may be read from the device.
+ */
+export declare function mappingPrefetch(region: Handle, offset: number, length: number, ahead: number): Promise<number>
+
 /** Copies bytes from an offset into `target`. */
 export declare function mappingRead(region: Handle, offset: number, target: Uint8Array): void
 

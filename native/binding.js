@@ -852,6 +852,7 @@ module.exports.mappingFlushSync = nativeBinding.mappingFlushSync
 module.exports.mappingId = nativeBinding.mappingId
 module.exports.mappingLength = nativeBinding.mappingLength
 module.exports.mappingOpen = nativeBinding.mappingOpen
+module.exports.mappingPrefetch = nativeBinding.mappingPrefetch
 module.exports.mappingRead = nativeBinding.mappingRead
 module.exports.mappingRefresh = nativeBinding.mappingRefresh
 module.exports.mappingUnmap = nativeBinding.mappingUnmap

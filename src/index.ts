@@ -2,8 +2,16 @@
 export * from './constants'
 export * from './raw'
 export { Mapping } from './mapping'
-export type { Access, AnonymousOptions, FlushOptions, OpenOptions, ViewConstructor } from './mapping'
+export type {
+  Access,
+  AnonymousOptions,
+  FlushOptions,
+  OpenOptions,
+  PrefetchOptions,
+  ViewConstructor,
+} from './mapping'
 export { isFaultGuarded, setFaultGuard } from './faults'
 export type { Fault, FaultKind, Faults } from './faults'
 export type { MappingFaultError, SystemError } from './errors'
+export type { ReadStreamOptions } from './stream'
 export type { Views } from './views'

@@ -1,9 +1,9 @@
 /** {@link Mapping}: a typed, disposable object over a mapped file or memory. */
 import type { FileHandle } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { inspect, type InspectOptions } from 'node:util'
 import {
-  aborted,
   closed,
   fromNative,
   illegalConstructor,
@@ -14,6 +14,8 @@ import {
 } from './errors'
 import * as faults from './faults'
 import { native, type Handle } from './native'
+import { inPieces } from './pieces'
+import { type ReadStreamOptions, readStream } from './stream'
 import * as validate from './validate'
 import { LARGEST_VIEW, type Views, areShared, leadOf } from './views'
 
@@ -70,6 +72,17 @@ export interface AnonymousOptions {
 export interface FlushOptions {
   /** Aborts between pieces of 64 MiB: what is written by then is written. */
   signal?: AbortSignal
+}
+
+/** Options of {@link Mapping.prefetch}. */
+export interface PrefetchOptions {
+  /** Aborts within a few milliseconds: what is in memory by then is in memory. */
+  signal?: AbortSignal
+  /**
+   * Called from the event loop as the work goes on, every few milliseconds: how many bytes of the range are in memory, and how
+   * many it has. The last call has the same number twice. What it throws ends the work and rejects the promise.
+   */
+  onProgress?: (bytesDone: number, bytesTotal: number) => void
 }
 
 /** The constructor of a typed array or of DataView. */
@@ -476,19 +489,11 @@ export class Mapping implements Disposable {
     const { signal: given } = validate.options(options, ['signal'])
     const signal = validate.signal('options.signal', given)
     const range = this.#range(offset, length)
-    // The signal is looked at between pieces. An empty range has one piece, for the errors that it may give.
-    let start = range.start
-    do {
-      if (signal?.aborted) throw aborted(signal)
-      this.#check()
-      const piece = Math.min(FLUSH_PIECE, range.end - start)
-      try {
-        await native.mappingFlush(this.#handle, start, piece)
-      } catch (error) {
-        throw fromNative(error, this.path)
-      }
-      start += piece
-    } while (start < range.end)
+    await inPieces(range.start, range.end, signal, async (at, rest) => {
+      const length = Math.min(FLUSH_PIECE, rest)
+      await this.#later(() => native.mappingFlush(this.#handle, at, length))
+      return length
+    })
   }
 
   /**
@@ -503,6 +508,64 @@ export class Mapping implements Disposable {
     this.#check()
     const { start, end } = this.#range(offset, length)
     this.#native(() => native.mappingFlushSync(this.#handle, start, end - start))
+  }
+
+  /**
+   * Brings a range into memory and resolves when it is there, so that the event loop does not wait for the device when it is
+   * first used. Runs off the event loop, in pieces of a few milliseconds. Nothing is changed: pages of a file
+   * are read, and not marked as written, whatever the access; memory of {@link Mapping.anonymous} is given.
+   *
+   * The kernel may take pages away again when memory is short. Where it cannot populate (macOS, Linux before 5.14), one byte of
+   * each page is read.
+   *
+   * @param offset bytes from the start of the mapping. Default: 0.
+   * @param length bytes. Default: to the end.
+   * @throws (rejects) `ERR_MAPPING_FAULT` for bytes that are not in the file any more or that the device cannot deliver; `ENOMEM`;
+   *   `EACCES` for pages that `mprotect()` made inaccessible; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
+   * @see madvise(2), MADV_POPULATE_READ, MADV_WILLNEED
+   */
+  async prefetch(offset?: number | bigint, length?: number | bigint, options?: PrefetchOptions): Promise<void>
+  async prefetch(options: PrefetchOptions): Promise<void>
+  async prefetch(
+    offset?: number | bigint | PrefetchOptions,
+    length?: number | bigint,
+    options?: PrefetchOptions,
+  ): Promise<void> {
+    this.#check()
+    if (typeof offset === 'object' && offset !== null) return this.prefetch(undefined, undefined, offset)
+    const given = validate.options(options, ['signal', 'onProgress'])
+    const signal = validate.signal('options.signal', given.signal)
+    const onProgress = validate.callback<NonNullable<PrefetchOptions['onProgress']>>(
+      'options.onProgress',
+      given.onProgress,
+    )
+    const { start, end } = this.#range(offset, length)
+    await inPieces(start, end, signal, async (at, rest) => {
+      const done = await this.#later(() => native.mappingPrefetch(this.#handle, at, rest, 0))
+      onProgress?.(at + done - start, end - start)
+      return done
+    })
+  }
+
+  /**
+   * A stream of the bytes of a range. Its chunks are views of the mapping, without a copy, and each is brought into memory off
+   * the event loop before it is handed out.
+   *
+   * A chunk that is still in use when the mapping is unmapped reads as zeros or has length 0, as every view: unmap when its
+   * consumer is done, not when the stream has ended. With access `'write'` and `'copy'`, writing to a chunk writes to the mapping.
+   * Where the runtime allows no buffers over mapped memory (Electron), chunks are copies.
+   *
+   * @throws `ERR_OUT_OF_RANGE`. The stream ends with `ERR_MAPPING_CLOSED` if the mapping is unmapped before all is handed out, with
+   *   `ERR_MAPPING_FAULT` at bytes that are not in the file any more, and with `AbortError`.
+   * @see `fs.createReadStream()`
+   */
+  createReadStream(options?: ReadStreamOptions): Readable {
+    this.#check()
+    return readStream(
+      this,
+      (at, length, ahead) => this.#later(() => native.mappingPrefetch(this.#handle, at, length, ahead)),
+      options,
+    )
   }
 
   /**
@@ -555,6 +618,16 @@ export class Mapping implements Disposable {
   #native<T>(call: () => T): T {
     try {
       return call()
+    } catch (error) {
+      throw fromNative(error, this.path)
+    }
+  }
+
+  /** As {@link #native}, for a call that goes on off the event loop. */
+  async #later<T>(call: () => Promise<T>): Promise<T> {
+    this.#check()
+    try {
+      return await call()
     } catch (error) {
       throw fromNative(error, this.path)
     }

@@ -71,6 +71,12 @@ export function signal(name: string, value: unknown): AbortSignal | undefined {
   return value as AbortSignal
 }
 
+export function callback<F>(name: string, value: unknown): F | undefined {
+  if (value !== undefined && typeof value !== 'function')
+    throw invalidArgType(name, 'of type function', value)
+  return value as F | undefined
+}
+
 /** A plain object with these keys only: a misspelt one is an error, not a default. */
 export function options<K extends string>(value: unknown, known: readonly K[]): { [key in K]?: unknown } {
   if (value === undefined) return {}

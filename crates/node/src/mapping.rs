@@ -157,9 +157,18 @@ pub fn mapping_flush_sync(region: &Handle, offset: f64, length: f64) -> napi::Re
 
 /// Writes changed pages of a range to the file, in the thread pool.
 #[napi(ts_return_type = "Promise<void>")]
-pub fn mapping_flush(region: &Handle, offset: f64, length: f64) -> napi::Result<AsyncTask<Work>> {
+pub fn mapping_flush(region: &Handle, offset: f64, length: f64) -> napi::Result<AsyncTask<Work<()>>> {
     let flush = region.flush(exact("offset", offset)?, exact("length", length)?).map_err(to_js)?;
     Ok(AsyncTask::new(Work::new(flush)))
+}
+
+/// Brings pages of a range into memory, in the thread pool, for a few milliseconds. Resolves to the bytes that are done, from
+/// the start of the range on. Up to `ahead` bytes behind the range may be read from the device.
+#[napi(ts_return_type = "Promise<number>")]
+pub fn mapping_prefetch(region: &Handle, offset: f64, length: f64, ahead: f64) -> napi::Result<AsyncTask<Work<f64>>> {
+    let ahead = exact("ahead", ahead)?;
+    let slice = region.prefetch(exact("offset", offset)?, exact("length", length)?, ahead).map_err(to_js)?;
+    Ok(AsyncTask::new(Work::new(move || slice().map(|done| done as f64))))
 }
 
 /// Lets go of the file and its memory.

@@ -3,28 +3,29 @@
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use mmap_native_core::Result;
+use napi::bindgen_prelude::{ToNapiValue, TypeName};
 use napi::{Env, Task};
 
 use crate::error::to_js;
 
-type Job = Box<dyn FnOnce() -> Result<()> + Send>;
+type Job<T> = Box<dyn FnOnce() -> Result<T> + Send>;
 
-/// One piece of work, done once, off the event loop. Its promise resolves to nothing.
-pub struct Work(Option<Job>);
+/// One piece of work, done once, off the event loop. Its promise resolves to what it returns.
+pub struct Work<T>(Option<Job<T>>);
 
-impl Work {
+impl<T> Work<T> {
     /// The work that `job` does.
-    pub fn new(job: impl FnOnce() -> Result<()> + Send + 'static) -> Self {
+    pub fn new(job: impl FnOnce() -> Result<T> + Send + 'static) -> Self {
         Self(Some(Box::new(job)))
     }
 }
 
-impl Task for Work {
-    type Output = ();
-    type JsValue = ();
+impl<T: Send + ToNapiValue + TypeName + 'static> Task for Work<T> {
+    type Output = T;
+    type JsValue = T;
 
-    fn compute(&mut self) -> napi::Result<()> {
-        let Some(job) = self.0.take() else { return Ok(()) };
+    fn compute(&mut self) -> napi::Result<T> {
+        let job = self.0.take().ok_or_else(|| napi::Error::from_reason("internal error: the work was done before"))?;
         // A panic that left this function would abort the process.
         match catch_unwind(AssertUnwindSafe(job)) {
             Ok(result) => result.map_err(to_js),
@@ -32,7 +33,7 @@ impl Task for Work {
         }
     }
 
-    fn resolve(&mut self, _env: Env, _output: ()) -> napi::Result<()> {
-        Ok(())
+    fn resolve(&mut self, _env: Env, output: T) -> napi::Result<T> {
+        Ok(output)
     }
 }
