@@ -115,6 +115,25 @@ const integers: Integer[] = [
   { method: 'view', name: 'length', call: (value, mapping) => mapping.view(Buffer, 0, value) },
   { method: 'flush', name: 'offset', call: (value, mapping) => mapping.flush(value), objects: true },
   { method: 'flush', name: 'length', call: (value, mapping) => mapping.flush(0, value) },
+  { method: 'prefetch', name: 'offset', call: (value, mapping) => mapping.prefetch(value), objects: true },
+  { method: 'prefetch', name: 'length', call: (value, mapping) => mapping.prefetch(0, value) },
+  {
+    method: 'createReadStream',
+    name: 'start',
+    call: (value, mapping) => mapping.createReadStream({ start: value }),
+  },
+  {
+    method: 'createReadStream',
+    name: 'end',
+    call: (value, mapping) => mapping.createReadStream({ end: value }),
+    end: LENGTH - 1,
+  },
+  {
+    method: 'createReadStream',
+    name: 'highWaterMark',
+    call: (value, mapping) => mapping.createReadStream({ highWaterMark: value }),
+    end: Infinity,
+  },
   { method: 'flushSync', name: 'offset', call: (value, mapping) => mapping.flushSync(value) },
   { method: 'flushSync', name: 'length', call: (value, mapping) => mapping.flushSync(0, value) },
   {
@@ -194,6 +213,8 @@ test('an error has its code in its stack, and the plain name of its class', (t) 
 test('a range that ends before it starts is out of range', async (t) => {
   await reject(t, (end, mapping) => mapping.fill(7, 100, end), [0, 99, 99n], outOfRange, /"end"/)
   await reject(t, (end, mapping) => mapping.copyWithin(0, 100, end), [0, 99, 99n], outOfRange, /"end"/)
+  const stream: Call = (end, mapping) => mapping.createReadStream({ start: 100, end })
+  await reject(t, stream, [0, 99, 99n], outOfRange, /"options\.end"/)
 })
 
 test('a length that only fits from an earlier start is out of range', async (t) => {
@@ -202,6 +223,7 @@ test('a length that only fits from an earlier start is out of range', async (t) 
     (length, mapping) => mapping.view(Uint8Array, LENGTH - 10, length),
     (length, mapping) => mapping.flush(LENGTH - 10, length),
     (length, mapping) => mapping.flushSync(LENGTH - 10, length),
+    (length, mapping) => mapping.prefetch(LENGTH - 10, length),
   ]
   for (const call of calls) await reject(t, call, [11, LENGTH, 2 ** 32 - 1, 11n], outOfRange, /"length"/)
 })
@@ -380,6 +402,41 @@ const others: Row[] = [
     /"options"/,
   ],
   [
+    'prefetch(): options',
+    (value, mapping) => mapping.prefetch(0, 1, value),
+    [null, 1, 'write', true, Symbol('s'), () => 1, []],
+    wrongType,
+    /"options"/,
+  ],
+  [
+    'prefetch(): options in the first place',
+    (value, mapping) => mapping.prefetch(value),
+    [[], [1]],
+    wrongType,
+    /"options"/,
+  ],
+  [
+    'prefetch(): options.onProgress',
+    (onProgress, mapping) => mapping.prefetch({ onProgress }),
+    [null, 1, 'x', true, {}, [], Symbol('s'), Promise.resolve()],
+    wrongType,
+    /"options\.onProgress"/,
+  ],
+  [
+    'createReadStream(): options',
+    (value, mapping) => mapping.createReadStream(value),
+    [null, 1, 'utf8', true, Symbol('s'), () => 1, []],
+    wrongType,
+    /"options"/,
+  ],
+  [
+    'createReadStream(): options.highWaterMark of nothing',
+    (highWaterMark, mapping) => mapping.createReadStream({ highWaterMark }),
+    [0, -0, 0n],
+    outOfRange,
+    /"options\.highWaterMark"/,
+  ],
+  [
     'open(): options.access',
     option('access'),
     ['', 'rw', 'READ', 'readwrite', null, 1, true, {}, ['write'], Symbol('s'), Object('write')],
@@ -428,19 +485,39 @@ const others: Row[] = [
     wrongType,
     new RegExp(`"options\\.${name}"`),
   ]),
-  [
-    'flush(): options.signal',
-    (signal, mapping) => mapping.flush({ signal }),
+  ...(
+    [
+      ['flush', (signal, mapping) => mapping.flush({ signal })],
+      ['prefetch', (signal, mapping) => mapping.prefetch({ signal })],
+      ['createReadStream', (signal, mapping) => mapping.createReadStream({ signal })],
+    ] as [string, Call][]
+  ).map(([method, call]): Row => [
+    `${method}(): options.signal`,
+    call,
     [null, 1, 'abort', true, {}, [], Symbol('s'), () => 1, new AbortController(), new Event('abort')],
     wrongType,
     /"options\.signal"/,
-  ],
+  ]),
   [
     'flush(): a misspelt option',
     (value, mapping) => mapping.flush(value),
     [{ signl: new AbortController().signal }, { Signal: 1, signal: new AbortController().signal }],
     wrongValue,
     /options\.(signl|Signal)/,
+  ],
+  [
+    'prefetch(): a misspelt option',
+    (value, mapping) => mapping.prefetch(value),
+    [{ signl: new AbortController().signal }, { onprogress() {} }],
+    wrongValue,
+    /options\.(signl|onprogress)/,
+  ],
+  [
+    'createReadStream(): a misspelt option',
+    (value, mapping) => mapping.createReadStream(value),
+    [{ Start: 1 }, { length: 1 }, { encoding: 'utf8' }],
+    wrongValue,
+    /options\.(Start|length|encoding)/,
   ],
   [
     'open(): a misspelt option',
@@ -468,19 +545,21 @@ test('a URL that is not of a file is refused as by fs', (t) => {
   }
 })
 
-test('flush() rejects: it never throws', async (t) => {
-  const mapping = Mapping.anonymous(10)
-  for (const args of [[-1], [0, 11], ['x'], [0, 1, null], [{ signl: 1 }]]) {
-    const call = (mapping.flush as (...args: unknown[]) => Promise<void>).apply(mapping, args)
+for (const method of ['flush', 'prefetch'] as const) {
+  test(`${method}() rejects: it never throws`, async (t) => {
+    const mapping = Mapping.anonymous(10)
+    for (const args of [[-1], [0, 11], ['x'], [0, 1, null], [{ signl: 1 }]]) {
+      const call = (mapping[method] as (...args: unknown[]) => Promise<void>).apply(mapping, args)
+      t.true(types.isPromise(call))
+      const error = await t.throwsAsync(call)
+      t.regex((error as NodeJS.ErrnoException).code ?? '', /^ERR_(OUT_OF_RANGE|INVALID_ARG_\w+)$/)
+    }
+    mapping.unmap()
+    const call = mapping[method]()
     t.true(types.isPromise(call))
-    const error = await t.throwsAsync(call)
-    t.regex((error as NodeJS.ErrnoException).code ?? '', /^ERR_(OUT_OF_RANGE|INVALID_ARG_\w+)$/)
-  }
-  mapping.unmap()
-  const call = mapping.flush()
-  t.true(types.isPromise(call))
-  await t.throwsAsync(call, { code: 'ERR_MAPPING_CLOSED' })
-})
+    await t.throwsAsync(call, { code: 'ERR_MAPPING_CLOSED' })
+  })
+}
 
 // ---- Closed ------------------------------------------------------------------------------------------------------
 
@@ -501,6 +580,10 @@ const uses: [string, (mapping: Mapping) => unknown][] = [
   ['flush()', (mapping) => mapping.flush()],
   ['flush() of nothing', (mapping) => mapping.flush(0, 0)],
   ['flush() with an aborted signal', (mapping) => mapping.flush({ signal: AbortSignal.abort() })],
+  ['prefetch()', (mapping) => mapping.prefetch()],
+  ['prefetch() of nothing', (mapping) => mapping.prefetch(0, 0)],
+  ['prefetch() with an aborted signal', (mapping) => mapping.prefetch({ signal: AbortSignal.abort() })],
+  ['createReadStream()', (mapping) => mapping.createReadStream()],
   ['flushSync()', (mapping) => mapping.flushSync()],
   ['flushSync() of nothing', (mapping) => mapping.flushSync(0, 0)],
   // It is closed first of all.
@@ -510,6 +593,8 @@ const uses: [string, (mapping: Mapping) => unknown][] = [
   ['fill() with wrong arguments', (mapping) => mapping.fill(true as never, -1)],
   ['copyWithin() with wrong arguments', (mapping) => mapping.copyWithin(-1, NaN)],
   ['flush() with wrong arguments', (mapping) => mapping.flush(-1)],
+  ['prefetch() with wrong arguments', (mapping) => mapping.prefetch(-1)],
+  ['createReadStream() with wrong arguments', (mapping) => mapping.createReadStream({ start: -1 })],
   ['flushSync() with wrong arguments', (mapping) => mapping.flushSync(-1)],
 ]
 
@@ -621,6 +706,11 @@ test('a getter of an options object that unmaps makes the call fail, and no more
       'flush signal, late': () => m.flush(0, 5, { get signal() { m.unmap(); return new AbortController().signal } }),
       'flush aborted': () => m.flush({ signal: { get aborted() { m.unmap(); return false } } }),
       'flush proxy': () => m.flush(new Proxy({}, { ownKeys() { m.unmap(); return [] } })),
+      'prefetch signal': () => m.prefetch({ get signal() { m.unmap() } }),
+      'prefetch onProgress': () => m.prefetch({ get onProgress() { m.unmap() } }),
+      'prefetch aborted': () => m.prefetch({ signal: { get aborted() { m.unmap(); return false } } }),
+      'stream start': () => m.createReadStream({ get start() { m.unmap(); return 0 } }),
+      'stream signal': () => m.createReadStream({ get signal() { m.unmap() } }),
       'open a descriptor that a getter closes': () => {
         const fd = fs.openSync(path, 'r')
         return Mapping.open(fd, { get access() { fs.closeSync(fd); m.unmap(); return 'read' } })
@@ -633,6 +723,11 @@ test('a getter of an options object that unmaps makes the call fail, and no more
     'flush signal, late': 'Error ERR_MAPPING_CLOSED: closed',
     'flush aborted': 'Error ERR_MAPPING_CLOSED: closed',
     'flush proxy': 'Error ERR_MAPPING_CLOSED: closed',
+    'prefetch signal': 'Error ERR_MAPPING_CLOSED: closed',
+    'prefetch onProgress': 'Error ERR_MAPPING_CLOSED: closed',
+    'prefetch aborted': 'Error ERR_MAPPING_CLOSED: closed',
+    'stream start': 'Error ERR_MAPPING_CLOSED: closed',
+    'stream signal': 'Error ERR_MAPPING_CLOSED: closed',
     'open a descriptor that a getter closes': 'Error EBADF: closed',
     'open, getters that throw': 'RangeError : closed',
     anonymous: 'returned: closed',
