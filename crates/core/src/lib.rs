@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   raw.rs  region.rs           what the binding calls: POSIX calls, and typed mappings
-//!        \   /  \--- prefetch.rs
+//!        \   /  \--- prefetch.rs, search.rs
 //!      registry.rs ---> table.rs, gate.rs     which addresses are ours, who still looks at them
 //!          |                    |
 //!          |                 fault.rs         accesses that the kernel refuses: patched, recorded, told
@@ -35,6 +35,7 @@ pub mod range;
 pub mod raw;
 pub mod region;
 pub mod registry;
+pub mod search;
 pub mod sys;
 pub mod table;
 
