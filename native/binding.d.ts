@@ -89,11 +89,17 @@ export declare function mappingAnonymous(length: number, flags: number): Handle
 /** Copies a range to another place of the same mapping. */
 export declare function mappingCopyWithin(region: Handle, target: number, start: number, length: number): void
 
+/** How often `needle` is in a range, not counting those that overlap. */
+export declare function mappingCount(region: Handle, needle: Uint8Array, from: number, to: number): number
+
 /** The faults of a mapping. */
 export declare function mappingFaults(region: Handle): FaultReport
 
 /** Repeats `pattern` over a range. */
 export declare function mappingFill(region: Handle, pattern: Uint8Array, offset: number, length: number): void
+
+/** Looks for the first place of `needle` from `from` on, in one slice, in the thread pool. */
+export declare function mappingFind(region: Handle, needle: NeedleHandle, from: number): Promise<SearchProgress>
 
 /** Writes changed pages of a range to the file, in the thread pool. */
 export declare function mappingFlush(region: Handle, offset: number, length: number): Promise<void>
@@ -104,8 +110,23 @@ export declare function mappingFlushSync(region: Handle, offset: number, length:
 /** The mapping's number in the process, as faults name it. */
 export declare function mappingId(region: Handle): number
 
+/** The first place of `needle` that is not before `from`, or -1. */
+export declare function mappingIndexOf(region: Handle, needle: Uint8Array, from: number): number
+
+/**
+ * The last place of `needle` that is not behind `from`, or -1. A `from` of -1 stands for any place before the mapping: only
+ * an empty needle is found from there, at 0.
+ */
+export declare function mappingLastIndexOf(region: Handle, needle: Uint8Array, from: number): number
+
 /** Bytes. */
 export declare function mappingLength(region: Handle): number
+
+/**
+ * Finds lines from `start` on. Writes where each ends and where the next starts into `table`, which has the bytes of a Float64Array,
+ * and returns how many lines there are in it.
+ */
+export declare function mappingLines(region: Handle, start: number, end: number, table: Uint8Array): number
 
 /** Opens and maps a file, given by path or descriptor. */
 export declare function mappingOpen(file: string | Uint8Array | number, access: string, offset: number, length: number | undefined | null, flags: number, mode: number): Handle
@@ -155,8 +176,22 @@ export declare function munlock(addr: number, length: number): void
 /** munmap(2). */
 export declare function munmap(addr: number, length: number): void
 
+/** Bytes to search for, kept while a search runs in the thread pool. */
+export type NeedleHandle = ExternalObject<Needle>
+
+/** A copy of bytes, for `mappingFind`. */
+export declare function needleOf(bytes: Uint8Array): NeedleHandle
+
 /** Bytes in a page. */
 export declare function pageSize(): number
+
+/** How a search stands after one slice. With neither property, the needle is not there. */
+export interface SearchProgress {
+  /** Where the needle is. */
+  found?: number
+  /** Where the search goes on. */
+  next?: number
+}
 
 /** Turns the catching of faults on or off for the process. */
 export declare function setFaultGuard(on: boolean): void

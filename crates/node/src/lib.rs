@@ -8,6 +8,7 @@ mod external;
 mod faults;
 mod mapping;
 mod raw;
+mod search;
 mod tasks;
 
 use napi_derive::module_init;
