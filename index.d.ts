@@ -141,6 +141,78 @@ export declare class Mapping implements Disposable {
    */
   copyWithin(target: number | bigint, start?: number | bigint, end?: number | bigint): this
   /**
+   * The first place of `needle`, exactly as `Buffer.indexOf()` finds it, in a mapping of any length.
+   *
+   * A search goes through memory at its speed, up to several GB a second, and blocks the event loop until it ends: use
+   * {@link find} for what may take long. The time is linear in the length of the mapping and of the needle, whatever they are.
+   *
+   * @param needle a string (UTF-8), bytes, or one byte (a number, of which the lowest 8 bits count). May lie in this mapping. An
+   *   empty one is found at `from`.
+   * @param from where to start, in bytes from the start of the mapping, or, if negative, from its end. Default: 0.
+   * @returns bytes from the start of the mapping; -1 if it is not there
+   * @throws `ERR_MAPPING_FAULT` if bytes that it had to look at are not the file's
+   */
+  indexOf(needle: string | Uint8Array | number, from?: number | bigint): number
+  /**
+   * The last place of `needle`, exactly as `Buffer.lastIndexOf()` finds it, in a mapping of any length. Otherwise as {@link indexOf}.
+   *
+   * @param needle a string (UTF-8), bytes, or one byte. An empty one is found at `from`.
+   * @param from where the needle may start at the latest, in bytes from the start of the mapping, or, if negative, from its
+   *   end. Default: the end of the mapping.
+   * @returns bytes from the start of the mapping; -1 if it is not there
+   * @throws `ERR_MAPPING_FAULT` if bytes that it had to look at are not the file's
+   */
+  lastIndexOf(needle: string | Uint8Array | number, from?: number | bigint): number
+  /** Whether {@link indexOf} finds `needle`. */
+  includes(needle: string | Uint8Array | number, from?: number | bigint): boolean
+  /**
+   * How often `needle` is in a range. Places that overlap the one counted before are not counted: `'aa'` is twice in `'aaaaa'`.
+   * Blocks the event loop while it goes through the range.
+   *
+   * @param needle a string (UTF-8), bytes, or one byte. An empty one is counted at each offset, the end of the range included.
+   * @param from where the range starts, as for `Buffer.subarray()`: in bytes, from the end of the mapping if negative. Default: 0.
+   * @param to where it ends, not included, likewise. Default: the end of the mapping.
+   * @throws `ERR_MAPPING_FAULT` if bytes of the range are not the file's
+   */
+  count(needle: string | Uint8Array | number, from?: number | bigint, to?: number | bigint): number
+  /**
+   * As {@link indexOf}, off the event loop: in the thread pool, in slices of 32 MiB (or of the length of the needle, if that is more),
+   * with other work of the pool in between.
+   *
+   * `needle` is copied first. An abort is noticed when a slice ends; once aborted, the promise always rejects.
+   *
+   * @param needle a string (UTF-8), bytes, or one byte
+   * @returns (resolves to) bytes from the start of the mapping; -1 if it is not there
+   * @throws (rejects) `ERR_MAPPING_FAULT` if bytes that it had to look at are not the file's; `ERR_MAPPING_CLOSED` if the mapping is
+   *   unmapped meanwhile; `AbortError`
+   */
+  find(needle: string | Uint8Array | number, options?: FindOptions): Promise<number>
+  /**
+   * The lines of the mapping, one after the other. A line ends with `\n` or `\r\n`, which are not part of it; what follows the
+   * last of them is a line if it has any bytes. A `\r` without `\n` behind it is a byte like any other.
+   *
+   * With `encoding` the lines are strings. Without it they are Buffers over the mapping, without a copy: what is written to one is
+   * written to the mapping, and after `unmap()` they are as any view is. In a mapping that is larger than one view of this
+   * runtime spans, they are over parts of it.
+   *
+   * Lines are looked up some 256 KiB ahead (a line longer than that, at once, which blocks until its end is found), so that
+   * what is written there while the iteration goes on may not show in where they end.
+   *
+   * @throws `ERR_OUT_OF_RANGE`. The iterator throws `ERR_MAPPING_FAULT` when it comes to bytes that are not the file's,
+   *   `ERR_MAPPING_CLOSED` after `unmap()`, and `ERR_BUFFER_TOO_LARGE` for a line larger than one view.
+   */
+  lines(
+    options: LinesOptions & {
+      encoding: BufferEncoding
+    },
+  ): IterableIterator<string>
+  lines(
+    options?: LinesOptions & {
+      encoding?: undefined
+    },
+  ): IterableIterator<Buffer>
+  lines(options?: LinesOptions): IterableIterator<Buffer | string>
+  /**
    * Writes changed pages to the file and resolves when the device has them. Runs off the event loop. With access
    * `'read'` and `'copy'`, and for memory, there is nothing to write.
    *
@@ -463,10 +535,28 @@ export interface Faults {
   /** The first 1024 of them, in order. */
   list: Fault[]
 }
+/** Options of {@link Mapping.find}. */
+export interface FindOptions {
+  /** Where to start, as for {@link Mapping.indexOf}. Default: 0. */
+  from?: number | bigint
+  /** Aborts between slices of 32 MiB. */
+  signal?: AbortSignal
+}
 /** Options of {@link Mapping.flush}. */
 export interface FlushOptions {
   /** Aborts between pieces of 64 MiB: what is written by then is written. */
   signal?: AbortSignal
+}
+/** Options of {@link Mapping.lines}. */
+export interface LinesOptions {
+  /**
+   * Gives strings, of this encoding, in place of Buffers. It has to be one in which a newline is the one byte 0x0A: not UTF-16.
+   */
+  encoding?: BufferEncoding
+  /** Where the first line starts, in bytes from the start of the mapping. Default: 0. */
+  start?: number | bigint
+  /** Where to stop, in bytes, not included. Default: the end of the mapping. */
+  end?: number | bigint
 }
 /** A method met bytes that are not the file's, since a fault. */
 export interface MappingFaultError extends Error, Fault {

@@ -15,6 +15,8 @@ import {
 import * as faults from './faults'
 import { native, type Handle } from './native'
 import { inPieces } from './pieces'
+import * as search from './search'
+import type { FindOptions, LinesOptions } from './search'
 import { type ReadStreamOptions, readStream } from './stream'
 import * as validate from './validate'
 import { LARGEST_VIEW, type Views, areShared, leadOf } from './views'
@@ -466,6 +468,105 @@ export class Mapping implements Disposable {
     const count = Math.min(stop - from, this.length - to)
     this.#native(() => native.mappingCopyWithin(this.#handle, to, from, count))
     return this
+  }
+
+  /**
+   * The first place of `needle`, exactly as `Buffer.indexOf()` finds it, in a mapping of any length.
+   *
+   * A search goes through memory at its speed, up to several GB a second, and blocks the event loop until it ends: use
+   * {@link find} for what may take long. The time is linear in the length of the mapping and of the needle, whatever they are.
+   *
+   * @param needle a string (UTF-8), bytes, or one byte (a number, of which the lowest 8 bits count). May lie in this mapping. An
+   *   empty one is found at `from`.
+   * @param from where to start, in bytes from the start of the mapping, or, if negative, from its end. Default: 0.
+   * @returns bytes from the start of the mapping; -1 if it is not there
+   * @throws `ERR_MAPPING_FAULT` if bytes that it had to look at are not the file's
+   */
+  indexOf(needle: string | Uint8Array | number, from?: number | bigint): number {
+    this.#check()
+    const [bytes, start] = [search.needleOf(needle), search.first(from, this.length)]
+    return this.#native(() => native.mappingIndexOf(this.#handle, bytes, start))
+  }
+
+  /**
+   * The last place of `needle`, exactly as `Buffer.lastIndexOf()` finds it, in a mapping of any length. Otherwise as {@link indexOf}.
+   *
+   * @param needle a string (UTF-8), bytes, or one byte. An empty one is found at `from`.
+   * @param from where the needle may start at the latest, in bytes from the start of the mapping, or, if negative, from its
+   *   end. Default: the end of the mapping.
+   * @returns bytes from the start of the mapping; -1 if it is not there
+   * @throws `ERR_MAPPING_FAULT` if bytes that it had to look at are not the file's
+   */
+  lastIndexOf(needle: string | Uint8Array | number, from?: number | bigint): number {
+    this.#check()
+    const [bytes, start] = [search.needleOf(needle), search.last(from, this.length)]
+    return this.#native(() => native.mappingLastIndexOf(this.#handle, bytes, start))
+  }
+
+  /** Whether {@link indexOf} finds `needle`. */
+  includes(needle: string | Uint8Array | number, from?: number | bigint): boolean {
+    return this.indexOf(needle, from) !== -1
+  }
+
+  /**
+   * How often `needle` is in a range. Places that overlap the one counted before are not counted: `'aa'` is twice in `'aaaaa'`.
+   * Blocks the event loop while it goes through the range.
+   *
+   * @param needle a string (UTF-8), bytes, or one byte. An empty one is counted at each offset, the end of the range included.
+   * @param from where the range starts, as for `Buffer.subarray()`: in bytes, from the end of the mapping if negative. Default: 0.
+   * @param to where it ends, not included, likewise. Default: the end of the mapping.
+   * @throws `ERR_MAPPING_FAULT` if bytes of the range are not the file's
+   */
+  count(needle: string | Uint8Array | number, from?: number | bigint, to?: number | bigint): number {
+    this.#check()
+    const [bytes, [start, end]] = [search.needleOf(needle), search.range(from, to, this.length)]
+    return this.#native(() => native.mappingCount(this.#handle, bytes, start, end))
+  }
+
+  /**
+   * As {@link indexOf}, off the event loop: in the thread pool, in slices of 32 MiB (or of the length of the needle, if that is more),
+   * with other work of the pool in between.
+   *
+   * `needle` is copied first. An abort is noticed when a slice ends; once aborted, the promise always rejects.
+   *
+   * @param needle a string (UTF-8), bytes, or one byte
+   * @returns (resolves to) bytes from the start of the mapping; -1 if it is not there
+   * @throws (rejects) `ERR_MAPPING_FAULT` if bytes that it had to look at are not the file's; `ERR_MAPPING_CLOSED` if the mapping is
+   *   unmapped meanwhile; `AbortError`
+   */
+  async find(needle: string | Uint8Array | number, options?: FindOptions): Promise<number> {
+    this.#check()
+    const [bytes, request] = [search.needleOf(needle), search.findRequest(options, this.length)]
+    try {
+      return await search.find(this.#handle, bytes, request)
+    } catch (error) {
+      throw fromNative(error, this.path)
+    }
+  }
+
+  /**
+   * The lines of the mapping, one after the other. A line ends with `\n` or `\r\n`, which are not part of it; what follows the
+   * last of them is a line if it has any bytes. A `\r` without `\n` behind it is a byte like any other.
+   *
+   * With `encoding` the lines are strings. Without it they are Buffers over the mapping, without a copy: what is written to one is
+   * written to the mapping, and after `unmap()` they are as any view is. In a mapping that is larger than one view of this
+   * runtime spans, they are over parts of it.
+   *
+   * Lines are looked up some 256 KiB ahead (a line longer than that, at once, which blocks until its end is found), so that
+   * what is written there while the iteration goes on may not show in where they end.
+   *
+   * @throws `ERR_OUT_OF_RANGE`. The iterator throws `ERR_MAPPING_FAULT` when it comes to bytes that are not the file's,
+   *   `ERR_MAPPING_CLOSED` after `unmap()`, and `ERR_BUFFER_TOO_LARGE` for a line larger than one view.
+   */
+  lines(options: LinesOptions & { encoding: BufferEncoding }): IterableIterator<string>
+  lines(options?: LinesOptions & { encoding?: undefined }): IterableIterator<Buffer>
+  lines(options?: LinesOptions): IterableIterator<Buffer | string>
+  lines(options?: LinesOptions): IterableIterator<Buffer | string> {
+    this.#check()
+    const request = search.linesRequest(options, this.length)
+    return search.lines(this, request, (start, table) =>
+      this.#native(() => native.mappingLines(this.#handle, start, request.end, table)),
+    )
   }
 
   /**
