@@ -30,6 +30,9 @@ const SLICE: usize = if cfg!(test) { 1024 * 1024 } else { 32 * 1024 * 1024 };
 /// Bytes that a search within a slice looks at at a time.
 const BLOCK: usize = 64 * 1024;
 
+/// A pair of rare bytes is chosen among so many at the start of a needle.
+const LONGEST_PAIR: usize = 255;
+
 /// Bytes that are looked through for lines at a time, unless there is a longer line.
 const LINES_SLICE: usize = 256 * 1024;
 
@@ -77,7 +80,7 @@ impl Region {
     /// As [`read`](Region::read), for the bytes that were looked at.
     pub fn index_of(&self, needle: &[u8], from: u64) -> Result<Option<u64>> {
         let at = self.search(from, self.size(), |bytes| {
-            let at = find_first(bytes, needle);
+            let at = Forward::new(needle).find(bytes);
             (at, 0..end_of(at, needle).unwrap_or(bytes.len()))
         })?;
         Ok(at.map(|at| from.saturating_add(wide(at))))
@@ -127,7 +130,7 @@ impl Region {
         let pin = self.pin(from, to.saturating_sub(from))?;
         let (region, needle) = (self.clone(), needle.clone());
         Ok(move || {
-            let at = find_first(bytes_of(pin.as_ref()), &needle.0);
+            let at = Forward::new(&needle.0).find(bytes_of(pin.as_ref()));
             let seen = at.map_or(u64::MAX, wide).saturating_add(wide(length));
             region.verify_part(pin.as_ref(), 0..usize::try_from(seen).unwrap_or(usize::MAX))?;
             Ok(match (at, next) {
@@ -192,29 +195,48 @@ fn wide(value: usize) -> u64 {
     u64::try_from(value).unwrap_or(u64::MAX)
 }
 
-/// The first place of `needle`.
+/// A search from the front.
 ///
 /// To look for one byte is as fast as memory, to look for several at once is not quite: the rarest byte of the needle, as far as one can
 /// guess it, is looked for first. From where it is, one block is searched in earnest. A byte that is not so rare costs
 /// next to nothing in this way.
-fn find_first(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    let Some(pair) = Pair::new(needle) else { return memmem::find(bytes, needle) };
-    let rare_at = usize::from(pair.index1());
-    let rare = *needle.get(rare_at)?;
-    let finder = memmem::Finder::new(needle);
-    let block = BLOCK.max(needle.len());
-    let mut start = 0_usize;
-    loop {
-        start = start.saturating_add(memchr(rare, bytes.get(start.saturating_add(rare_at)..)?)?);
-        let end = start.saturating_add(block).saturating_add(needle.len()).min(bytes.len());
-        if let Some(at) = finder.find(bytes.get(start..end)?) {
-            return Some(start.saturating_add(at));
+struct Forward<'n> {
+    finder: memmem::Finder<'n>,
+    /// Of the start of the needle and of its end, the rarest byte and where it is.
+    rare: [Option<(usize, u8)>; 2],
+    block: usize,
+}
+
+impl<'n> Forward<'n> {
+    fn new(needle: &'n [u8]) -> Self {
+        let tail = needle.len().saturating_sub(LONGEST_PAIR);
+        let rare = [0, tail].map(|from| {
+            let part = needle.get(from..)?;
+            let at = usize::from(Pair::new(part)?.index1());
+            Some((from.saturating_add(at), *part.get(at)?))
+        });
+        Self { finder: memmem::Finder::new(needle), rare, block: BLOCK.max(needle.len()) }
+    }
+
+    /// The first place of the needle.
+    fn find(&self, bytes: &[u8]) -> Option<usize> {
+        let mut start = 0_usize;
+        loop {
+            for (at, byte) in self.rare.into_iter().flatten() {
+                start = start.saturating_add(memchr(byte, bytes.get(start.saturating_add(at)..)?)?);
+            }
+            let length = if self.rare == [None; 2] { bytes.len() } else { self.block };
+            let next = start.saturating_add(length);
+            let end = next.saturating_add(self.finder.needle().len()).min(bytes.len());
+            if let Some(at) = self.finder.find(bytes.get(start..end)?) {
+                return Some(start.saturating_add(at));
+            }
+            if end == bytes.len() {
+                return None;
+            }
+            // The needle does not start before.
+            start = next;
         }
-        if end == bytes.len() {
-            return None;
-        }
-        // The needle does not start in the block.
-        start = start.saturating_add(block);
     }
 }
 
@@ -227,14 +249,14 @@ fn find_last(bytes: &[u8], needle: &[u8]) -> Option<usize> {
         [byte] => return memrchr(*byte, bytes),
         _ => {}
     }
-    let finder = memmem::Finder::new(needle);
+    let forward = Forward::new(needle);
     let overlap = needle.len().saturating_sub(1);
     let block = BLOCK.max(needle.len()).saturating_add(overlap);
     let mut end = bytes.len();
     loop {
         let start = end.saturating_sub(block);
         let part = bytes.get(start..end)?;
-        if finder.find(part).is_some() {
+        if forward.find(part).is_some() {
             // Bytes that have changed since may hide it.
             if let Some(at) = memmem::rfind(part, needle) {
                 return Some(start.saturating_add(at));
