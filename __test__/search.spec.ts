@@ -486,6 +486,7 @@ test('unmap() during find() makes it resolve, or reject with ERR_MAPPING_CLOSED'
   const { code, signal, stdout, stderr } = await runScript(script, { args: [sparseFile(t, 200 * MiB)] })
   t.is(signal, null, stderr)
   t.is(code, 0, stderr)
+  t.is(stderr, '')
   const outcomes = JSON.parse(stdout) as { found: number; ERR_MAPPING_CLOSED: number; other: string[] }
   t.deepEqual(outcomes.other, [])
   t.is(outcomes.found + outcomes.ERR_MAPPING_CLOSED, 150)

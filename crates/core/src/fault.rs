@@ -105,6 +105,8 @@ pub struct FaultLog {
     count: AtomicU64,
     /// A warning was given.
     warned: AtomicBool,
+    /// Work in other threads that reads the memory now.
+    readers: AtomicUsize,
     details: Mutex<Details>,
 }
 
@@ -127,6 +129,7 @@ impl FaultLog {
             label,
             count: AtomicU64::new(0),
             warned: AtomicBool::new(false),
+            readers: AtomicUsize::new(0),
             details: Mutex::default(),
         })
     }
@@ -177,7 +180,18 @@ impl FaultLog {
         Fault { offset: wide(offset), length: wide(part.len()), kind }
     }
 
-    fn add(&self, span: Span, kind: Kind) -> Fault {
+    /// Says that work of our own in another thread reads the memory. If the mapping is unmapped meanwhile, it is this work that
+    /// meets what is retired: its caller is told that the mapping is closed, and nobody of a fault.
+    pub fn read_elsewhere(&self) -> Reader<'_> {
+        self.readers.fetch_add(1, Ordering::AcqRel);
+        Reader(self)
+    }
+
+    /// Notes a fault, unless it is of our own making.
+    fn add(&self, span: Span, kind: Kind) -> Option<Fault> {
+        if kind == Kind::Closed && self.readers.load(Ordering::Acquire) > 0 {
+            return None;
+        }
         let fault = self.within(span, kind);
         let mut details = self.details.lock();
         if details.list.len() < LONGEST_LIST {
@@ -196,7 +210,19 @@ impl FaultLog {
             }
         }
         self.count.fetch_add(1, Ordering::AcqRel);
-        fault
+        Some(fault)
+    }
+}
+
+/// Work of our own reads the memory of a mapping, until this is dropped.
+#[derive(Debug)]
+pub struct Reader<'a>(&'a FaultLog);
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        // What it met is entered while it still counts.
+        settle();
+        self.0.readers.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -325,7 +351,7 @@ pub(crate) fn forget_records() {
 
 /// Enters a record in its mapping's log and among the events. Called by the registry, which knows the mapping.
 pub(crate) fn enter(id: u64, log: &Arc<FaultLog>, span: Span, kind: Kind) {
-    let fault = log.add(span, kind);
+    let Some(fault) = log.add(span, kind) else { return };
     let mut events = EVENTS.lock();
     if events.len() < MOST_EVENTS {
         events.push(Event { log: log.clone(), id, fault });

@@ -351,6 +351,11 @@ impl Region {
         self.tag.as_ref().map_or(Error::Closed, |(_, log)| Error::Fault(log.within(span, kind)))
     }
 
+    /// As [`FaultLog::read_elsewhere`].
+    pub(crate) fn read_elsewhere(&self) -> Option<fault::Reader<'_>> {
+        self.tag.as_ref().map(|(_, log)| log.read_elsewhere())
+    }
+
     /// Fails if a part of `span` is not the file's.
     pub(crate) fn verify(&self, span: Span) -> Result<()> {
         if self.is_closed() {

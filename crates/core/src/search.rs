@@ -130,6 +130,7 @@ impl Region {
         let pin = self.pin(from, to.saturating_sub(from))?;
         let (region, needle) = (self.clone(), needle.clone());
         Ok(move || {
+            let _reader = region.read_elsewhere();
             let at = Forward::new(&needle.0).find(bytes_of(pin.as_ref()));
             let seen = at.map_or(u64::MAX, wide).saturating_add(wide(length));
             region.verify_part(pin.as_ref(), 0..usize::try_from(seen).unwrap_or(usize::MAX))?;
@@ -495,6 +496,7 @@ mod tests {
         let work = region.find(&needle, 0).unwrap();
         region.unmap().unwrap();
         assert_eq!(work(), Err(Error::Closed));
+        assert_eq!(region.faults().0, 0, "nobody is told of what the search met");
         assert_eq!(region.index_of(b"", 0), Err(Error::Closed));
         assert_eq!(region.last_index_of(b"", 0), Err(Error::Closed));
         assert!(region.find(&needle, 0).is_err());
