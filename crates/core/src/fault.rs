@@ -597,9 +597,9 @@ mod tests {
     fn faults_are_told_in_bytes_of_the_mapping() {
         let log = log();
         let fault = |offset, length, kind| Fault { offset, length, kind };
-        assert_eq!(log.add(pages(0, 1), Kind::ReadOnly), fault(0, 3996, Kind::ReadOnly));
-        assert_eq!(log.add(pages(1, 1), Kind::Truncated), fault(3996, 4096, Kind::Truncated));
-        assert_eq!(log.add(pages(6, 2), Kind::IoError), fault(24_476, 8096, Kind::IoError));
+        assert_eq!(log.add(pages(0, 1), Kind::ReadOnly), Some(fault(0, 3996, Kind::ReadOnly)));
+        assert_eq!(log.add(pages(1, 1), Kind::Truncated), Some(fault(3996, 4096, Kind::Truncated)));
+        assert_eq!(log.add(pages(6, 2), Kind::IoError), Some(fault(24_476, 8096, Kind::IoError)));
         assert_eq!(log.count(), 3);
         assert_eq!(log.list().first(), Some(&fault(0, 3996, Kind::ReadOnly)));
     }
