@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 
 use crate::range::{round_down, Span};
 use crate::registry::{GATE, TABLE};
+use crate::room;
 use crate::sys;
 use crate::table::Entry;
 
@@ -425,9 +426,10 @@ pub fn resolve(access: Access) -> Outcome {
     };
     // The file may become shorter while its page is copied: then the page is one of those that are gone.
     let now = || entry.file.and_then(sys::size_if_same);
-    let Some((span, kind)) = patch(&entry, page, access, size).or_else(|| truncated(&entry, page, now())) else {
-        return Outcome::Foreign;
-    };
+    let patched = patch(&entry, page, access, size).or_else(|| truncated(&entry, page, now()));
+    // What cannot be kept for want of mappings is lost, and told: better than the process.
+    let whole = || zeros(entry.span).then_some((entry.span, Kind::IoError));
+    let Some((span, kind)) = patched.or_else(whole) else { return Outcome::Foreign };
     record.fill(span, kind);
     sys::wake_watcher();
     Outcome::Resolved
@@ -515,8 +517,8 @@ fn patch(entry: &Entry, page: Span, access: Access, size: Option<u64>) -> Option
         return if access.write && sys::would_succeed(page, false) {
             private(entry, page).map(|span| (span, Kind::NotStored))
         } else {
-            // All of the segment where the process has too many mappings for a page.
-            [page, entry.span].into_iter().find(|span| zeros(*span)).map(|span| (span, Kind::Truncated))
+            let lost = lost_from(entry, page);
+            zeros(lost).then_some((lost, Kind::Truncated))
         };
     }
     if access.write && sys::would_succeed(page, false) {
@@ -528,6 +530,15 @@ fn patch(entry: &Entry, page: Span, access: Access, size: Option<u64>) -> Option
     }
     zeros(page).then_some((page, Kind::IoError))
 }
+
+/// The pages from `page` on that cannot be read, up to a limit: one mapping of zeros, and one fault, for all of them.
+fn lost_from(entry: &Entry, page: Span) -> Span {
+    let followers = entry.span.from(page.end()).into_iter().flat_map(|rest| rest.pieces(sys::page_size()));
+    let lost = followers.take(MOST_LOST).take_while(|next| !sys::can_be_read(*next));
+    lost.fold(page, Span::union)
+}
+
+const MOST_LOST: usize = 1024;
 
 /// Makes a page accessible that a file of this size has not any more, and all that follows it.
 fn truncated(entry: &Entry, page: Span, size: Option<u64>) -> Option<(Span, Kind)> {
@@ -551,28 +562,31 @@ fn zeros(span: Span) -> bool {
 /// Gives the process a copy of its own of a page, with the same contents. Where the process has too many mappings
 /// for that, of all of the segment. Returns what is private now.
 fn private(entry: &Entry, page: Span) -> Option<Span> {
-    if let Some(file) = entry.file {
-        // A private mapping of the same file: pages that are not written go on to be the file's.
-        let map = |span: Span| {
-            let offset = i64::try_from(file_offset(entry, span)).ok()?;
-            // SAFETY: inside the gate and with the claim, these pages are ours and nobody else replaces them.
-            unsafe { sys::map_private(span, file.fd, offset) }.ok().map(|()| span)
-        };
-        if sys::size_if_same(file).is_some() {
-            let mapped = map(page).or_else(|| map(entry.span))?;
-            // Where the kernel cannot show the page of the file, it cannot make the copy either.
-            let usable = sys::would_succeed(page, true) || copy_of_file(entry, page, true);
-            return usable.then_some(mapped);
-        }
-    }
-    if entry.flags & libc::MAP_PRIVATE != 0 {
-        // SAFETY: as above; the pages are private already.
-        let open = |span: &Span| unsafe { sys::mprotect(*span, libc::PROT_READ | libc::PROT_WRITE) }.is_ok();
-        return [page, entry.span].into_iter().find(open);
-    }
-    // SAFETY: as above.
-    unsafe { sys::copy_privately(page) }.ok().map(|()| page)
+    room::extents(entry.span, page).chain([page]).find(|span| make_private(entry, *span, page))
 }
+
+fn make_private(entry: &Entry, span: Span, page: Span) -> bool {
+    let is_written = entry.prot & libc::PROT_WRITE != 0;
+    let is_private = entry.flags & libc::MAP_PRIVATE != 0;
+    match entry.file.filter(|file| sys::size_if_same(*file).is_some()) {
+        // A private mapping of the same file: pages that are not written go on to be the file's. More than a page may
+        // hold what could not be stored of earlier writes, and is copied instead.
+        Some(file) if span == page || !is_written => {
+            let Ok(offset) = i64::try_from(file_offset(entry, span)) else { return false };
+            // SAFETY: inside the gate and with the claim, these pages are ours and nobody else replaces them.
+            let mapped = unsafe { sys::map_private(span, file.fd, offset) }.is_ok();
+            // Where the kernel cannot show the page of the file, it cannot make the copy either.
+            mapped && (sys::would_succeed(page, true) || copy_of_file(entry, page, true))
+        }
+        // SAFETY: as above; the pages are private already.
+        None if is_private => unsafe { sys::mprotect(span, libc::PROT_READ | libc::PROT_WRITE) }.is_ok(),
+        // SAFETY: as above.
+        _ => span.len() <= LARGEST_COPY && unsafe { sys::copy_privately(span) }.is_ok(),
+    }
+}
+
+/// More than this many bytes are not copied in a signal handler.
+const LARGEST_COPY: usize = 1 << 28;
 
 #[cfg(test)]
 mod tests {

@@ -35,6 +35,7 @@ pub mod range;
 pub mod raw;
 pub mod region;
 pub mod registry;
+mod room;
 pub mod search;
 pub mod sys;
 pub mod table;

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, Result};
 use crate::fault::{self, Access, Outcome};
 use crate::registry;
+use crate::room;
 
 /// The signals that an access to memory can raise.
 const SIGNALS: [c_int; 2] = [libc::SIGBUS, libc::SIGSEGV];
@@ -427,10 +428,12 @@ fn start_watcher() -> Result<()> {
     let watch = move || {
         let mut reader = reader;
         let mut byte = [0_u8; 1];
+        room::count();
         while std::io::Read::read_exact(&mut reader, &mut byte).is_ok() {
             // Not a store: whoever found the flag set, and wrote nothing, has recorded before what is looked for now.
             AWAKE.swap(false, Ordering::AcqRel);
             fault::notify();
+            room::count();
             if registry::has_garbage() {
                 // More will come: views die many at a time.
                 std::thread::sleep(GATHERING);

@@ -689,6 +689,11 @@ pub fn mapping_limit() -> usize {
     })
 }
 
+/// How many mappings the process has (Linux; 0 elsewhere, where there is no limit).
+pub fn count_mappings() -> usize {
+    std::fs::read("/proc/self/maps").map_or(0, |maps| maps.iter().filter(|byte| **byte == b'\n').count())
+}
+
 /// Keeps the library that holds this code in memory until the process ends.
 ///
 /// A worker thread's runtime closes the addons that it opened; the registry, and the finalizers that memory
