@@ -32,7 +32,7 @@ const SIZE = 3 * pageSize
 const FEW = 16
 
 /** How many more ranges of addresses may be in use than before: the runtime takes some for itself. */
-const SOME = 200
+const SOME = 2000
 
 /** Whether all bytes have a value; true of an array without bytes, as a detached one is. */
 function allOf(array: Uint8Array, value: number): boolean {
