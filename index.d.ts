@@ -14,6 +14,8 @@ import { InspectOptions, inspect } from 'node:util'
  * without it is freed when it and its views have been collected. Views that are left over after `unmap()` read
  * zeros, or have length 0 with `views: 'detachable'`; they never reach memory of anybody else.
  *
+ * A Mapping is not itself an array of bytes: `Buffer.from(mapping)` is zeros. Use `bytes`, or `read()` for a copy.
+ *
  * Every method and view property throws `ERR_MAPPING_CLOSED` after `unmap()`.
  */
 export declare class Mapping implements Disposable {
@@ -99,7 +101,7 @@ export declare class Mapping implements Disposable {
    * @param position where to start, in bytes from the start of the mapping
    * @param length bytes to copy into a new Buffer
    * @returns the copy
-   * @throws `ERR_OUT_OF_RANGE` if the mapping does not have these bytes
+   * @throws `ERR_OUT_OF_RANGE` if the mapping does not have these bytes, `ERR_MAPPING_FAULT` if the file has not
    */
   read(position: number | bigint, length: number | bigint): Buffer
   /**
@@ -108,7 +110,7 @@ export declare class Mapping implements Disposable {
    * @param position where to start, in bytes from the start of the mapping
    * @param target what to fill
    * @returns `target`
-   * @throws `ERR_OUT_OF_RANGE` if the mapping does not have these bytes
+   * @throws `ERR_OUT_OF_RANGE` if the mapping does not have these bytes, `ERR_MAPPING_FAULT` if the file has not
    */
   read<T extends ArrayBufferView>(position: number | bigint, target: T): T
   /**
@@ -117,7 +119,8 @@ export declare class Mapping implements Disposable {
    * @param data a string is written as UTF-8
    * @param position where to start, in bytes from the start of the mapping. Default: 0.
    * @returns the number of bytes written: all of `data`
-   * @throws `EACCES` with access `'read'`; `ERR_OUT_OF_RANGE` if the mapping has no room for all of them
+   * @throws `EACCES` with access `'read'`; `ERR_OUT_OF_RANGE` if the mapping has no room for all of them; `ERR_MAPPING_FAULT` if a part
+   *   of the range is not the file's: the rest is written
    */
   write(data: string | ArrayBufferView, position?: number | bigint): number
   /**
@@ -127,7 +130,7 @@ export declare class Mapping implements Disposable {
    * @param start in bytes from the start of the mapping. Default: 0.
    * @param end in bytes, not included. Default: the end of the mapping.
    * @returns this mapping
-   * @throws `EACCES` with access `'read'`; `ERR_OUT_OF_RANGE`
+   * @throws `EACCES` with access `'read'`; `ERR_OUT_OF_RANGE`; `ERR_MAPPING_FAULT` if a part of the range is not the file's
    */
   fill(value: number | string | ArrayBufferView, start?: number | bigint, end?: number | bigint): this
   /**
@@ -137,7 +140,7 @@ export declare class Mapping implements Disposable {
    * @param start where to copy from. Default: 0.
    * @param end where to stop, not included. Default: the end of the mapping. Only what fits behind `target` is copied.
    * @returns this mapping
-   * @throws `EACCES` with access `'read'`; `ERR_OUT_OF_RANGE`
+   * @throws `EACCES` with access `'read'`; `ERR_OUT_OF_RANGE`; `ERR_MAPPING_FAULT` if a part of the range is not the file's
    */
   copyWithin(target: number | bigint, start?: number | bigint, end?: number | bigint): this
   /**
@@ -218,7 +221,7 @@ export declare class Mapping implements Disposable {
    *
    * @param offset bytes from the start of the mapping. Default: 0.
    * @param length bytes. Default: to the end.
-   * @throws (rejects) `EIO`, `ENOSPC`, `EDQUOT`; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
+   * @throws (rejects) `EIO`, `ENOSPC`, `EDQUOT`; `ERR_MAPPING_FAULT` if a part of the range could not be stored; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
    * @see msync(2), MS_SYNC
    */
   flush(offset?: number | bigint, length?: number | bigint, options?: FlushOptions): Promise<void>
@@ -228,7 +231,7 @@ export declare class Mapping implements Disposable {
    *
    * @param offset bytes from the start of the mapping. Default: 0.
    * @param length bytes. Default: to the end.
-   * @throws `EIO`, `ENOSPC`, `EDQUOT`
+   * @throws `EIO`, `ENOSPC`, `EDQUOT`; `ERR_MAPPING_FAULT` if a part of the range could not be stored
    * @see msync(2), MS_SYNC
    */
   flushSync(offset?: number | bigint, length?: number | bigint): void
@@ -573,7 +576,8 @@ export interface OpenOptions {
   /** Bytes. Default: all from `offset` to the end of the file. */
   length?: number | bigint
   /**
-   * Make the file if there is none (`true`), or fail with `EEXIST` if there is one (`'exclusive'`). Lets the file grow, too.
+   * Make the file if there is none (`true`), or fail with `EEXIST` if there is one (`'exclusive'`). Lets the file grow, too:
+   * without `length` a new file stays empty, and so is the mapping.
    * Needs access `'write'`. Default: `false`.
    */
   create?: boolean | 'exclusive'

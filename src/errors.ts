@@ -125,9 +125,9 @@ function systemError(
 
 /**
  * The error that a failure in native code stands for: its message has the fields that
- * `crates/node/src/error.rs` wrote. Anything else is passed on as it is.
+ * `crates/node/src/error.rs` wrote. Anything else is passed on as it is. `prefix` is where the named arguments came from.
  */
-export function fromNative(thrown: unknown, path?: string | Buffer): unknown {
+export function fromNative(thrown: unknown, path?: string | Buffer, prefix = ''): unknown {
   if (!(thrown instanceof Error)) return thrown
   const [kind, ...fields] = thrown.message.split('\u001f')
   const [first = '', second = '', third = ''] = fields
@@ -145,7 +145,7 @@ export function fromNative(thrown: unknown, path?: string | Buffer): unknown {
     return coded(
       RangeError,
       'ERR_OUT_OF_RANGE',
-      `The value of "${first}" is out of range. It must be >= 0 and <= ${second} (${third})`,
+      `The value of "${prefix}${first}" is out of range. It must be >= 0 and <= ${second} (${third})`,
     )
   }
   if (kind === 'system') return systemError(Number(first), second, third, path)

@@ -77,7 +77,8 @@ function tell(): void {
 }
 
 const WHAT: Record<FaultKind, string> = {
-  truncated: 'the file was truncated under a mapping: these bytes read as zeros',
+  truncated:
+    'the file was truncated under a mapping: these bytes read as zeros, and what is written to them is lost',
   'not-stored': 'the file system had no room for what was written to a mapping: it is only in memory',
   'read-only': 'a mapping that may only be read was written: the file does not see it',
   closed: 'a view of a mapping was used after unmap(): it reads zeros',

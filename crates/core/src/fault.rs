@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::range::{round_down, Span};
+use crate::range::{round_down, round_up, Span};
 use crate::registry::{GATE, TABLE};
 use crate::room;
 use crate::sys;
@@ -540,10 +540,12 @@ fn lost_from(entry: &Entry, page: Span) -> Span {
 
 const MOST_LOST: usize = 1024;
 
-/// Makes a page accessible that a file of this size has not any more, and all that follows it.
+/// Makes a page accessible that a file of this size has not any more, with all others that it has not.
 fn truncated(entry: &Entry, page: Span, size: Option<u64>) -> Option<(Span, Kind)> {
-    let rest = entry.span.from(page.start())?;
-    (file_offset(entry, page) >= size? && zeros(rest)).then_some((rest, Kind::Truncated))
+    let kept = usize::try_from(size?.saturating_sub(entry.offset)).unwrap_or(usize::MAX);
+    let kept = round_up(kept, sys::page_size()).unwrap_or(usize::MAX);
+    let lost = entry.span.from(entry.span.start().saturating_add(kept))?;
+    (lost.contains(page) && zeros(lost)).then_some((lost, Kind::Truncated))
 }
 
 /// Replaces `page` by private memory with what the file has there. It can be written only if that was asked for.

@@ -97,7 +97,11 @@ impl Region {
         })?;
         let length = request.length.unwrap_or(room);
         if length > room {
-            return Err(Error::OutOfRange { name: "length", max: room, limit: "what the file has from offset on" });
+            return Err(Error::OutOfRange {
+                name: "length",
+                max: room,
+                limit: "what the file has from offset on; with grow: true it grows",
+            });
         }
         let layout = Layout::new(request.offset, length).ok_or(Error::refused(
             "mmap",
