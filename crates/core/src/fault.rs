@@ -556,6 +556,9 @@ fn copy_of_file(entry: &Entry, page: Span, write: bool) -> bool {
     unsafe { sys::copy_from_file(page, prot, file.fd, file_offset(entry, page)) }.is_ok()
 }
 
+/// Where `MAP_SHARED` and `MAP_PRIVATE` are a number and no bits: `MAP_SHARED_VALIDATE` is 3.
+const MAP_TYPE: i32 = 3;
+
 fn zeros(span: Span) -> bool {
     // SAFETY: inside the gate and with the claim, these pages are ours and nobody else replaces them.
     unsafe { sys::map_zeros(span) }.is_ok()
@@ -569,7 +572,7 @@ fn private(entry: &Entry, page: Span) -> Option<Span> {
 
 fn make_private(entry: &Entry, span: Span, page: Span) -> bool {
     let is_written = entry.prot & libc::PROT_WRITE != 0;
-    let is_private = entry.flags & libc::MAP_PRIVATE != 0;
+    let is_private = entry.flags & MAP_TYPE == libc::MAP_PRIVATE;
     match entry.file.filter(|file| sys::size_if_same(*file).is_some()) {
         // A private mapping of the same file: pages that are not written go on to be the file's. More than a page may
         // hold what could not be stored of earlier writes, and is copied instead.

@@ -11,6 +11,7 @@ use crate::fault::FaultLog;
 use crate::flags::{MapFlags, Prot};
 use crate::range::{self, is_page_aligned, Span};
 use crate::registry::{change, lock, retire, Pin, Registry, Tag};
+use crate::room;
 use crate::sys;
 
 const FOREIGN: &str = "the range holds pages that this package did not map";
@@ -232,11 +233,19 @@ pub fn munmap(addr: usize, length: usize) -> Result<()> {
     }
     let span = aligned_pages("munmap", addr, length)?;
     let mut registry = change();
+    if !registry.is_whole(span) {
+        room::spend("munmap")?;
+    }
     if has_foreign_pages(&registry, span) {
         return Err(Error::refused("munmap", libc::EPERM, FOREIGN));
     }
     registry.release(span, None).map_err(|error| error.in_call("munmap"))
 }
+
+#[cfg(target_os = "linux")]
+const GROWS: i32 = libc::PROT_GROWSDOWN | libc::PROT_GROWSUP;
+#[cfg(not(target_os = "linux"))]
+const GROWS: i32 = 0;
 
 /// `mprotect(2)`: sets what may be done with the pages of the range.
 ///
@@ -247,6 +256,10 @@ pub fn mprotect(addr: usize, length: usize, prot: i32) -> Result<()> {
         return Ok(());
     }
     let span = aligned_pages("mprotect", addr, length)?;
+    if prot & GROWS != 0 {
+        return Err(Error::refused("mprotect", libc::EINVAL, "PROT_GROWSDOWN and PROT_GROWSUP reach beyond the range"));
+    }
+    room::spend("mprotect")?;
     let mut registry = change();
     check_ours(&registry, span, "mprotect")?;
     // SAFETY: all pages are ours, under the lock.
@@ -277,6 +290,7 @@ pub fn madvise(addr: usize, length: usize, advice: i32) -> Result<()> {
         return Ok(());
     }
     let span = aligned_pages("madvise", addr, length)?;
+    room::spend("madvise")?;
     let pin = pin_pages("madvise", span)?;
     // SAFETY: the pin keeps the pages ours while the call runs.
     unsafe { sys::madvise(pin.span(), advice) }
@@ -288,6 +302,7 @@ pub fn madvise(addr: usize, length: usize, advice: i32) -> Result<()> {
 /// `EAGAIN`, `ENOMEM` past the limit, `EPERM` without the right to lock and for pages of others.
 pub fn mlock(addr: usize, length: usize) -> Result<()> {
     let Some(span) = lockable("mlock", addr, length)? else { return Ok(()) };
+    room::spend("mlock")?;
     let pin = pin_pages("mlock", span)?;
     sys::mlock(pin.span())
 }
@@ -298,6 +313,7 @@ pub fn mlock(addr: usize, length: usize) -> Result<()> {
 /// `ENOMEM`, `EPERM` for pages of others.
 pub fn munlock(addr: usize, length: usize) -> Result<()> {
     let Some(span) = lockable("munlock", addr, length)? else { return Ok(()) };
+    room::spend("munlock")?;
     let pin = pin_pages("munlock", span)?;
     sys::munlock(pin.span())
 }

@@ -35,6 +35,7 @@ use crate::error::{Error, Result};
 use crate::fault::{self, FaultLog};
 use crate::gate::Gate;
 use crate::range::Span;
+use crate::room;
 use crate::sys;
 use crate::table::{Entry, FileIdentity, Table};
 
@@ -320,6 +321,10 @@ impl Registry {
 
     /// Takes over a fresh mapping, which may have replaced others: what held those addresses holds them still.
     pub fn adopt(&mut self, span: Span, tag: Tag) {
+        if self.segments.is_empty() {
+            // From now on it looks after the handlers.
+            sys::wake_watcher();
+        }
         let whole = Segment::new(span, tag, 0);
         let mut reached = span.start();
         for start in self.carve(span) {
@@ -462,7 +467,7 @@ impl Registry {
     }
 
     /// Whether a range consists of whole segments.
-    fn is_whole(&self, pages: Span) -> bool {
+    pub fn is_whole(&self, pages: Span) -> bool {
         let mut inside = self.overlapping(pages);
         inside.all(|segment| pages.contains(segment.span))
     }
@@ -523,7 +528,7 @@ impl Registry {
     pub fn check_room(&self, syscall: &'static str) -> Result<()> {
         let limit = sys::mapping_limit();
         if self.live < limit {
-            return Ok(());
+            return room::spend(syscall);
         }
         let detail =
             format!("{} mappings are open; the system allows a process about {limit} beside its own", self.live);
@@ -706,6 +711,11 @@ pub struct Census {
     pub live: usize,
     /// Segments whose addresses alone are held.
     pub retired: usize,
+}
+
+/// Whether nothing is mapped or held.
+pub(crate) fn is_empty() -> bool {
+    REGISTRY.lock().segments.is_empty()
 }
 
 /// Whether retired ranges wait to be unmapped.

@@ -8,6 +8,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::error::{Error, Result};
 use crate::range::{round_down, Span};
 use crate::sys;
 
@@ -20,6 +21,8 @@ static COUNTED: AtomicUsize = AtomicUsize::new(16_384);
 const PIECE: usize = 64;
 /// The watcher counts anew when so many were spent since it did.
 const WORTH_COUNTING: usize = 1024;
+/// For mappings that are made between two counts.
+const SPARE: usize = 2048;
 
 /// Counts the mappings of the process, unless few were made since the last time. Not in a signal handler.
 pub fn count() {
@@ -27,14 +30,36 @@ pub fn count() {
     static FIRST: std::sync::Once = std::sync::Once::new();
     let is_first = !FIRST.is_completed();
     FIRST.call_once(|| {});
-    if !is_first && counted.saturating_sub(left) < WORTH_COUNTING {
-        return;
+    if is_first || counted.saturating_sub(left) >= WORTH_COUNTING {
+        recount();
     }
-    // Seven eighths for everything of ours; an eighth of that stays for mappings that are made meanwhile.
-    let limit = sys::mapping_limit();
-    let now = limit.saturating_sub(limit / 8).saturating_sub(sys::count_mappings());
+}
+
+fn recount() {
+    let now = sys::mapping_limit().saturating_sub(SPARE).saturating_sub(sys::count_mappings());
     LEFT.store(now, Ordering::Release);
     COUNTED.store(now, Ordering::Release);
+}
+
+/// Fails when a call that may split a mapping in three would leave the runtime too few.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn spend(syscall: &'static str) -> Result<()> {
+    let left = LEFT.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| Some(left.saturating_sub(2)));
+    if left.unwrap_or(0) > COUNTED.load(Ordering::Acquire) / 2 {
+        return Ok(());
+    }
+    count();
+    if LEFT.load(Ordering::Acquire) >= 2 {
+        return Ok(());
+    }
+    // Down to the last: whether that is true is worth a look each time.
+    recount();
+    if LEFT.load(Ordering::Acquire) >= 2 {
+        return Ok(());
+    }
+    Err(Error::refused(syscall, libc::ENOMEM, "the process has nearly as many mappings as the system allows"))
 }
 
 /// What to replace for the sake of `page`, in order of preference: the page, a piece around it, all of the segment.

@@ -6,8 +6,8 @@
 //! which is the same, and is passed on one place further down.
 
 use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use libc::{c_int, c_void, sigaction, siginfo_t, ucontext_t};
@@ -128,8 +128,14 @@ pub fn ensure_guard() -> Result<()> {
     if !is_guarded() {
         return Ok(());
     }
-    static STARTED: OnceLock<Result<()>> = OnceLock::new();
-    STARTED.get_or_init(start_watcher).clone()?;
+    if WAKE.load(Ordering::Acquire) < 0 {
+        // Two threads must not both start one; a failure, for want of descriptors, is not for good.
+        static STARTING: Mutex<()> = Mutex::new(());
+        let _starting = STARTING.lock();
+        if WAKE.load(Ordering::Acquire) < 0 {
+            start_watcher()?;
+        }
+    }
     SIGNALS.into_iter().try_for_each(install)
 }
 
@@ -224,7 +230,12 @@ const BUS_MCEERR_AR: c_int = -1;
 /// An address without an object behind it, an error of the object (as macOS says for protection), broken memory.
 const BUS_CODES: &[c_int] = &[libc::BUS_ADRERR, libc::BUS_OBJERR, BUS_MCEERR_AR];
 /// No mapping, or no permission: `SEGV_MAPERR` and `SEGV_ACCERR` (POSIX, `<signal.h>`; the same everywhere).
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 const SEGV_CODES: &[c_int] = &[1, 2];
+/// The same, and `SEGV_PKUERR` (include/uapi/asm-generic/siginfo.h): memory with `PROT_EXEC` alone, where the processor has
+/// protection keys.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const SEGV_CODES: &[c_int] = &[1, 2, 4];
 
 #[allow(dead_code)] // which are made depends on the CPU
 enum Direction {
@@ -415,6 +426,18 @@ pub fn wake_watcher() -> bool {
     fd >= 0
 }
 
+/// Waits for a byte in the pipe. While there are mappings, not for long: somebody may install a handler above ours, as
+/// a listener in another thread does, and an access that it returns from without doing anything faults without end.
+fn wait_for_byte(reader: &std::io::PipeReader) -> bool {
+    let mut poll = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let timeout = if registry::is_empty() { -1 } else { LOOK_EVERY_MS };
+    // SAFETY: one structure, which lives until the call returns.
+    let ready = unsafe { libc::poll(&raw mut poll, 1, timeout) };
+    ready > 0
+}
+
+const LOOK_EVERY_MS: c_int = 100;
+
 /// How long ranges that can be unmapped are gathered.
 const GATHERING: Duration = Duration::from_millis(10);
 
@@ -429,7 +452,15 @@ fn start_watcher() -> Result<()> {
         let mut reader = reader;
         let mut byte = [0_u8; 1];
         room::count();
-        while std::io::Read::read_exact(&mut reader, &mut byte).is_ok() {
+        loop {
+            if !wait_for_byte(&reader) {
+                // A failure to put ours back is tried again.
+                let _ = SIGNALS.into_iter().filter(|_| is_guarded()).try_for_each(install);
+                continue;
+            }
+            if std::io::Read::read_exact(&mut reader, &mut byte).is_err() {
+                return;
+            }
             // Not a store: whoever found the flag set, and wrote nothing, has recorded before what is looked for now.
             AWAKE.swap(false, Ordering::AcqRel);
             fault::notify();
