@@ -48,7 +48,10 @@ export function watch(): void {
   // A listener for one of the two signals puts a handler above ours, and the last one to go takes all handlers away.
   for (const event of ['newListener', 'removeListener']) {
     process.on(event as 'newListener', (name) => {
-      if (name === 'SIGBUS' || name === 'SIGSEGV') native.ensureFaultGuard()
+      if (name !== 'SIGBUS' && name !== 'SIGSEGV') return
+      native.ensureFaultGuard()
+      // Bun installs and removes its handler after it has told of the listener.
+      queueMicrotask(native.ensureFaultGuard)
     })
   }
 }

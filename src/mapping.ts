@@ -121,7 +121,7 @@ function isFileHandle(value: unknown): value is FileHandle {
 /** What native code opens, and the path for messages. */
 function source(file: unknown): { file: string | Uint8Array | number; path: string | Buffer | undefined } {
   if (typeof file === 'number') return { file: validate.fileDescriptor('file', file), path: undefined }
-  if (isFileHandle(file)) return { file: file.fd, path: undefined }
+  if (isFileHandle(file)) return { file: validate.fileDescriptor('file.fd', file.fd), path: undefined }
   const path = file instanceof URL ? fileURLToPath(file) : file
   if (typeof path !== 'string' && !(path instanceof Uint8Array)) {
     throw invalidArgType('file', 'a string, a URL, a Buffer, a file descriptor, or a FileHandle', file)
