@@ -322,8 +322,7 @@ impl Registry {
     /// Takes over a fresh mapping, which may have replaced others: what held those addresses holds them still.
     pub fn adopt(&mut self, span: Span, tag: Tag) {
         if self.segments.is_empty() {
-            // From now on it looks after the handlers.
-            sys::wake_watcher();
+            sys::rouse_watcher();
         }
         let whole = Segment::new(span, tag, 0);
         let mut reached = span.start();

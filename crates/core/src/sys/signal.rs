@@ -426,14 +426,27 @@ pub fn wake_watcher() -> bool {
     fd >= 0
 }
 
-/// Waits for a byte in the pipe. While there are mappings, not for long: somebody may install a handler above ours, as
+/// The watcher waits without end.
+static DOZES: AtomicBool = AtomicBool::new(false);
+
+/// Waits for a byte in the pipe; while there are mappings, not for long: somebody may install a handler above ours, as
 /// a listener in another thread does, and an access that it returns from without doing anything faults without end.
-fn wait_for_byte(reader: &std::io::PipeReader) -> bool {
+fn wait_for_byte(reader: &std::io::PipeReader, may_doze: bool) -> bool {
     let mut poll = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    let timeout = if registry::is_empty() { -1 } else { LOOK_EVERY_MS };
+    DOZES.store(may_doze, Ordering::SeqCst);
+    // Looked at once more: a mapping that was made before the flag was set did not call.
+    let timeout = if may_doze && registry::is_empty() { -1 } else { LOOK_EVERY_MS };
     // SAFETY: one structure, which lives until the call returns.
     let ready = unsafe { libc::poll(&raw mut poll, 1, timeout) };
+    DOZES.store(false, Ordering::SeqCst);
     ready > 0
+}
+
+/// Has the watcher look after the handlers from now on. Called for a mapping that is the only one.
+pub fn rouse_watcher() {
+    if DOZES.load(Ordering::SeqCst) {
+        wake_watcher();
+    }
 }
 
 const LOOK_EVERY_MS: c_int = 100;
@@ -452,8 +465,11 @@ fn start_watcher() -> Result<()> {
         let mut reader = reader;
         let mut byte = [0_u8; 1];
         room::count();
+        let mut was_quiet = false;
         loop {
-            if !wait_for_byte(&reader) {
+            let is_called = wait_for_byte(&reader, was_quiet && registry::is_empty());
+            was_quiet = !is_called;
+            if !is_called {
                 // A failure to put ours back is tried again.
                 let _ = SIGNALS.into_iter().filter(|_| is_guarded()).try_for_each(install);
                 continue;
