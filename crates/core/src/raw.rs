@@ -242,11 +242,6 @@ pub fn munmap(addr: usize, length: usize) -> Result<()> {
     registry.release(span, None).map_err(|error| error.in_call("munmap"))
 }
 
-#[cfg(target_os = "linux")]
-const GROWS: i32 = libc::PROT_GROWSDOWN | libc::PROT_GROWSUP;
-#[cfg(not(target_os = "linux"))]
-const GROWS: i32 = 0;
-
 /// `mprotect(2)`: sets what may be done with the pages of the range.
 ///
 /// # Errors
@@ -256,7 +251,8 @@ pub fn mprotect(addr: usize, length: usize, prot: i32) -> Result<()> {
         return Ok(());
     }
     let span = aligned_pages("mprotect", addr, length)?;
-    if prot & GROWS != 0 {
+    #[cfg(target_os = "linux")]
+    if prot & (libc::PROT_GROWSDOWN | libc::PROT_GROWSUP) != 0 {
         return Err(Error::refused("mprotect", libc::EINVAL, "PROT_GROWSDOWN and PROT_GROWSUP reach beyond the range"));
     }
     room::spend("mprotect")?;
