@@ -31,7 +31,8 @@ for (const [name, call] of Object.entries({
       }
       const arrays = Array.from({ length: 100 }, () => new Array(100_000).fill(1))
       console.log(process.platform === 'linux' ? code : 'ENOMEM', arrays.length, new ArrayBuffer(1e8).byteLength)
-      m.munmap(start, 140_000 * PAGE)
+      // Holes may be the runtime's by now; what has none can be unmapped as a whole.
+      if ('${name}' !== 'munmap') m.munmap(start, 140_000 * PAGE)
       console.log('unmapped')`,
       'ENOMEM 100 100000000\nunmapped',
     ))
