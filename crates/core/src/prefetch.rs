@@ -198,8 +198,8 @@ fn why_not(page: Span, part: Span, tag: &Tag) -> Kind {
     }
 }
 
-/// Reads the first byte of a page; for memory of the process writes it, too, without changing it.
-fn touch_page(page: Span, write: bool) {
+/// Reads the first byte of a page; if asked, writes it, too, without changing it: the page is dirty then.
+pub(crate) fn touch_page(page: Span, write: bool) {
     let pointer = std::ptr::with_exposed_provenance_mut::<u8>(page.start());
     // SAFETY: the page is mapped or, after an unmap() meanwhile, reserved: the region is pinned. What the kernel refuses then, the
     // fault guard makes good. Other threads use the byte as they like: it is only accessed atomically here.

@@ -5,13 +5,14 @@ use std::io::{Seek, SeekFrom};
 use std::os::fd::RawFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::fault::{self, Fault, FaultLog, Kind, Patch};
+use crate::prefetch::touch_page;
 use crate::range::{Layout, Span};
 use crate::registry::{self, MappedFile, Owned, Pin, Tag};
 use crate::sys;
@@ -336,12 +337,7 @@ impl Region {
         *self.unsynced.lock() = others;
         let again: Vec<Span> = again;
         for page in again.iter().flat_map(|span| span.pieces(sys::page_size())) {
-            let byte: *mut u8 = std::ptr::with_exposed_provenance_mut(page.start());
-            // SAFETY: a page of this region, pinned by the caller; the fault guard stands behind it as for any access.
-            let byte = unsafe { AtomicU8::from_ptr(byte) };
-            // A write that changes nothing. If it is refused, another thread has just written to the page.
-            let value = byte.load(Ordering::Relaxed);
-            let _ = byte.compare_exchange(value, value, Ordering::Relaxed, Ordering::Relaxed);
+            touch_page(page, true);
         }
         sys::msync(pages, libc::MS_SYNC).inspect_err(|_| {
             let mut unsynced = self.unsynced.lock();
