@@ -404,14 +404,15 @@ struct Remap {
 #[cfg(target_os = "linux")]
 impl Remap {
     fn run(mut self, registry: &mut Registry, flags: i32) -> Result<usize> {
-        if !self.copies && self.new_length < self.old.len() {
-            let kept = self.old.slice(0, self.new_length).ok_or(Error::system("mremap", libc::EINVAL))?;
-            if let Some(tail) = self.old.from(kept.end()) {
-                registry.release(tail, None).map_err(|error| error.in_call("mremap"))?;
-            }
-            self.old = kept;
+        let stays = flags & libc::MREMAP_DONTUNMAP != 0;
+        if stays && self.new_length != self.old.len() {
+            return Err(Error::refused("mremap", libc::EINVAL, "MREMAP_DONTUNMAP keeps the length"));
         }
-        if self.target.is_none() && !self.copies && flags & libc::MREMAP_DONTUNMAP == 0 {
+        if self.target.is_some_and(|target| target.intersect(self.old).is_some()) {
+            return Err(Error::refused("mremap", libc::EINVAL, "the old and the new range overlap"));
+        }
+        if self.target.is_none() && !self.copies && !stays {
+            self.cut_tail(registry)?;
             if self.new_length == self.old.len() {
                 return Ok(self.old.start());
             }
@@ -422,15 +423,25 @@ impl Remap {
         }
         registry.check_room("mremap")?;
         let Some(target) = self.target else { return self.relocate(registry, flags) };
-        if target.intersect(self.old).is_some() {
-            return Err(Error::refused("mremap", libc::EINVAL, "the old and the new range overlap"));
-        }
         let taken = take_gaps(registry, target).map_err(|error| error.in_call("mremap"))?;
-        let moved = self.relocate(registry, flags);
+        let moved = self.cut_tail(registry).and_then(|()| self.relocate(registry, flags));
         if moved.is_err() {
             after_failure(registry, target, &taken);
         }
         moved
+    }
+
+    /// Lets go of the pages behind the new length.
+    fn cut_tail(&mut self, registry: &mut Registry) -> Result<()> {
+        if self.copies || self.new_length >= self.old.len() {
+            return Ok(());
+        }
+        let kept = self.old.slice(0, self.new_length).ok_or(Error::system("mremap", libc::EINVAL))?;
+        if let Some(tail) = self.old.from(kept.end()) {
+            registry.release(tail, None).map_err(|error| error.in_call("mremap"))?;
+        }
+        self.old = kept;
+        Ok(())
     }
 
     fn grow_in_place(&self, registry: &mut Registry) -> Result<usize> {
@@ -447,9 +458,6 @@ impl Remap {
     /// Moves (or maps again) the pages to the target or to a place of the kernel's choice.
     fn relocate(&self, registry: &mut Registry, flags: i32) -> Result<usize> {
         let stays = flags & libc::MREMAP_DONTUNMAP != 0;
-        if stays && self.new_length != self.old.len() {
-            return Err(Error::refused("mremap", libc::EINVAL, "MREMAP_DONTUNMAP keeps the length"));
-        }
         let at = if self.copies || stays || !registry.is_pinned(self.old) {
             let length = if self.copies { 0 } else { self.old.len() };
             self.call(self.old.start(), length, flags)?
@@ -491,8 +499,27 @@ impl Remap {
     }
 
     fn call(&self, from: usize, length: usize, flags: i32) -> Result<usize> {
-        let new = self.target.map_or(0, Span::start);
         // SAFETY: `from` is ours, under the lock, and so is every page of the target.
-        unsafe { sys::mremap(from, length, self.new_length, flags, new) }
+        let mremap = |from, length, flags, to| unsafe { sys::mremap(from, length, self.new_length, flags, to) };
+        let Some(target) = self.target else { return mremap(from, length, flags, 0) };
+        if length == self.new_length {
+            return mremap(from, length, flags, target.start());
+        }
+        // The kernel unmaps the target before it finds that it has no memory to add. So pages are added elsewhere first.
+        let aside = mremap(from, length, flags & !libc::MREMAP_FIXED, 0)?;
+        mremap(aside, self.new_length, flags, target.start()).inspect_err(|_| self.undo(aside, from, length))
+    }
+
+    /// Takes back what was added for a move that failed. What fails here leaves addresses without memory behind.
+    fn undo(&self, aside: usize, from: usize, length: usize) {
+        let added = Span::new(aside, self.new_length).and_then(|span| span.from(aside.saturating_add(length)));
+        if let Some(added) = added {
+            // SAFETY: added by `call`, seen by nobody.
+            let _ = unsafe { sys::munmap(added) };
+        }
+        if length > 0 && aside != from {
+            // SAFETY: the pages return to the addresses that they left.
+            let _ = unsafe { sys::mremap(aside, length, length, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, from) };
+        }
     }
 }
