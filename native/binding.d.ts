@@ -8,14 +8,6 @@ export declare class ExternalObject<T> {
   }
 }
 
-/**
- * Which binding artifact the generated loader actually loaded: `'native'` for
- * a native addon, otherwise the `platformArchABI` of the WASI flavor. Every
- * flavor napi-rs can build is listed, because `NAPI_RS_NATIVE_LIBRARY_PATH`
- * can point the loader at a WASI artifact this package does not build itself.
- */
-export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
-
 /** Counts the ranges of addresses that this package holds, over all threads. */
 export declare function census(): Census
 
@@ -198,6 +190,9 @@ export declare function setFaultGuard(on: boolean): void
 
 /** Takes the events of this environment's mappings. */
 export declare function takeFaults(): Array<FaultEvent>
+
+/** The version, which the loader compares with its own. */
+export declare const VERSION: string
 
 /** A buffer over a range of mapped memory, starting up to seven bytes before it, at a multiple of 8. */
 export declare function viewFromPointer(addr: number, length: number, shared: boolean): ArrayBuffer | SharedArrayBuffer

@@ -60,7 +60,7 @@ function checkRust() {
 function buildAddon() {
   checkRust()
   const crate = ['--manifest-path', 'crates/node/Cargo.toml', '--package', 'mmap-native-node']
-  const output = ['--output-dir', 'native', '--js', 'binding.js', '--dts', 'binding.d.ts']
+  const output = ['--output-dir', 'native', '--no-js', '--dts', 'binding.d.ts']
   bin('napi', ['build', '--release', '--platform', ...crate, ...output], {
     stdio: ['ignore', 'ignore', 'inherit'],
   })
@@ -129,7 +129,7 @@ const commands = {
       '-D',
       'warnings',
     ])
-    const generated = ['index.d.ts', 'native/binding.js', 'native/binding.d.ts']
+    const generated = ['index.d.ts', 'native/binding.d.ts']
     const before = generated.map((file) => (existsSync(file) ? readFileSync(file, 'utf8') : ''))
     rmSync('dist', { recursive: true, force: true })
     build()

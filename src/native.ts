@@ -1,15 +1,98 @@
-/** The native addon. Every other file gets it from here. */
+/** The native addon: finds the binary of this platform and loads it. Every other file gets it from here. */
+import { closeSync, existsSync, openSync, readSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import type * as Binding from '../native/binding'
 
-function load(): typeof Binding {
+/** That of package.json, and of the binaries that belong to it. */
+const VERSION = '0.1.0'
+
+/** The platforms that have a binary, as Node names them, with those of Linux by their C libraries: see `npm/`. */
+const PLATFORMS: Record<string, readonly string[]> = {
+  'linux-x64': ['linux-x64-gnu'],
+  'linux-arm64': ['linux-arm64-gnu'],
+  'darwin-x64': ['darwin-x64'],
+  'darwin-arm64': ['darwin-arm64'],
+}
+
+type Failure = Error & { code?: unknown }
+
+/** Whether this process runs on musl: its program names the loader in its first bytes. */
+function isMusl(): boolean {
   try {
-    return require('../native/binding.js') as typeof Binding
-  } catch (cause) {
-    const platform = `${process.platform}-${process.arch}`
-    throw new Error(`mmap-native has no binary that loads on ${platform}: ${(cause as Error).message}`, {
-      cause,
-    })
+    const file = openSync(process.execPath, 'r')
+    const head = Buffer.alloc(4096)
+    try {
+      readSync(file, head)
+    } finally {
+      closeSync(file)
+    }
+    return head.includes('/ld-musl-')
+  } catch {
+    return false
   }
+}
+
+function checked(binding: typeof Binding): typeof Binding {
+  if (binding.VERSION === VERSION) return binding
+  throw new Error(`it is version ${binding.VERSION}, and ${VERSION} is needed`)
+}
+
+/** What to do about a package that is there and does not load. */
+function advice({ code, message }: Failure): string {
+  if (code === 'ERR_DLOPEN_DISABLED')
+    return " Node's permission model allows no addons: run it with --allow-addons."
+  return /allow-ffi/.test(message) ? ' Run deno with --allow-ffi.' : ''
+}
+
+function failure(what: string, cause?: unknown): Error {
+  const error = new Error(`mmap-native has no native binary here: ${what}`, { cause })
+  return Object.assign(error, { code: 'ERR_MMAP_NATIVE_BINARY' })
+}
+
+/** Loads the binary of one platform; `undefined` if its package is not installed. */
+function tryToLoad(name: string): typeof Binding | undefined {
+  const local = join(__dirname, '..', 'native', `mmap-native.${name}.node`)
+  const module = existsSync(local) ? local : `mmap-native-${name}`
+  try {
+    return checked(require(module) as typeof Binding)
+  } catch (cause) {
+    const error = cause as Failure
+    if (/MODULE_NOT_FOUND$/.test(String(error.code)) && error.message.includes(module)) return undefined
+    throw failure(`${module} does not load: ${error.message}.${advice(error)}`, cause)
+  }
+}
+
+function load(): typeof Binding {
+  const named = process.env['MMAP_NATIVE_BINARY']
+  if (named) {
+    try {
+      return checked(require(resolve(named)) as typeof Binding)
+    } catch (cause) {
+      const error = cause as Failure
+      throw failure(
+        `MMAP_NATIVE_BINARY is ${named}, which does not load: ${error.message}.${advice(error)}`,
+        cause,
+      )
+    }
+  }
+  const platform = `${process.platform}-${process.arch}`
+  const known = PLATFORMS[platform] ?? []
+  const ending = process.platform === 'linux' && isMusl() ? '-musl' : '-gnu'
+  const [name] = process.platform === 'linux' ? known.filter((one) => one.endsWith(ending)) : known
+  if (name === undefined) {
+    const here = process.platform === 'linux' ? platform + ending : platform
+    throw failure(
+      `there is none for ${here}; there are ones for ${Object.values(PLATFORMS).flat().join(', ')}. ` +
+        'To use one that was built from source, name it in the environment variable MMAP_NATIVE_BINARY.',
+    )
+  }
+  const binding = tryToLoad(name)
+  if (binding !== undefined) return binding
+  throw failure(
+    `the package mmap-native-${name} is not installed. It is an optional dependency of mmap-native, which a package manager ` +
+      'leaves out when it is told to (--omit=optional, --no-optional), or when the lockfile or node_modules was made on ' +
+      `another platform. Install again without that and on this platform, or: npm install mmap-native-${name}@${VERSION}`,
+  )
 }
 
 export const native = load()

@@ -12,6 +12,8 @@ export interface RunOptions {
   args?: readonly string[]
   /** Options of the runtime, such as `--expose-gc`. */
   nodeArgs?: readonly string[]
+  /** Environment variables beyond those of this process. */
+  env?: Readonly<Record<string, string>>
 }
 
 /** How a process ended, and what it printed. */
@@ -25,10 +27,14 @@ export interface Ending {
 }
 
 /** Runs the text of a CommonJS script with this runtime, in the root of the project: `require('mmap-native')` works. */
-export function runScript(source: string, { args = [], nodeArgs = [] }: RunOptions = {}): Promise<Ending> {
+export function runScript(
+  source: string,
+  { args = [], nodeArgs = [], env = {} }: RunOptions = {},
+): Promise<Ending> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [...nodeArgs, '--eval', source, '--', ...args], {
       cwd: root,
+      env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: TIMEOUT,
       killSignal: 'SIGKILL',

@@ -11,7 +11,11 @@ mod raw;
 mod search;
 mod tasks;
 
-use napi_derive::module_init;
+use napi_derive::{module_init, napi};
+
+/// The version, which the loader compares with its own.
+#[napi]
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 #[module_init]
 fn init() {
