@@ -57,7 +57,7 @@ function tryToLoad(name: string): typeof Binding | undefined {
     return checked(require(module) as typeof Binding)
   } catch (cause) {
     const error = cause as Failure
-    if (/MODULE_NOT_FOUND$/.test(String(error.code)) && error.message.includes(module)) return undefined
+    if (String(error.code).endsWith('MODULE_NOT_FOUND') && error.message.includes(module)) return undefined
     throw failure(`${module} does not load: ${error.message}.${advice(error)}`, cause)
   }
 }
