@@ -48,6 +48,7 @@ function pack(manifest, sources) {
   return join(resolve(output), filename)
 }
 
+if (!existsSync(join(root, 'dist', 'index.js'))) throw new Error('there is no dist: npm run build makes it')
 mkdirSync(output, { recursive: true })
 const platforms = readdirSync(join(root, 'npm')).filter((name) =>
   existsSync(join(binaries, `mmap-native.${name}.node`)),
