@@ -20,8 +20,6 @@ import { InspectOptions, inspect } from 'node:util'
  */
 export declare class Mapping implements Disposable {
   #private
-  /** Bytes. */
-  readonly length: number
   /** Where in the file the mapping starts, in bytes. */
   readonly offset: number
   /** What the mapping allows. */
@@ -49,6 +47,8 @@ export declare class Mapping implements Disposable {
    * @see mmap(2), MAP_ANONYMOUS
    */
   static anonymous(length: number | bigint, options?: AnonymousOptions): Mapping
+  /** Bytes. {@link resize} changes it, in whatever thread it is called; `unmap()` does not. */
+  get length(): number
   /** Whether the mapping was unmapped. */
   get closed(): boolean
   /**
@@ -63,13 +63,13 @@ export declare class Mapping implements Disposable {
    * an ArrayBuffer (see the option `views`). If `offset` is not a multiple of 8 it starts `offset % 8` bytes before the mapping, so
    * that typed arrays over it can be aligned; `bytes.byteOffset` says so, and {@link view} allows for it.
    *
-   * Made on first use and kept.
+   * Made on first use and kept until the mapping has another length or moves.
    *
    * @throws `ERR_BUFFER_TOO_LARGE` if the mapping is larger than one view of this runtime spans
    */
   get buffer(): ArrayBuffer | SharedArrayBuffer
   /**
-   * All bytes of the mapping as a Buffer, without a copy. Made on first use and kept.
+   * All bytes of the mapping as a Buffer, without a copy. Made on first use and kept until the mapping has another length or moves.
    *
    * @throws `ERR_BUFFER_TOO_LARGE` if the mapping is larger than one view of this runtime spans
    */
@@ -271,6 +271,46 @@ export declare class Mapping implements Disposable {
    * @throws `ENOMEM`
    */
   refresh(): void
+  /**
+   * Gives the mapping, and its file, another length. What is added is zeros, or what the file has there.
+   *
+   * Views that were handed out stay as they are: they keep their length and show the same memory; {@link bytes} and {@link buffer} are
+   * new ones, of the new length. Where bytes are cut off, older views read zeros, as after `unmap()`, until the mapping has
+   * these bytes again. That holds as long as there are addresses behind the mapping: as many as the option `maxLength`
+   * has taken, or those that it had before it shrank. Without them the mapping takes some behind it if they are free, and
+   * otherwise **moves**: `address` is another, and all views that were handed out read zeros (have length 0 with `views: 'detachable'`).
+   *
+   * With access `'write'` a file that is too short grows, and gets its blocks unless the option `preallocate` was `false`; a file that
+   * ends where the mapping ends shrinks with it. What a file has behind a mapping stays. With access `'read'` and `'copy'` the file
+   * is left alone: the mapping shows more of it, or less, and what was written to a `'copy'` is lost where it is cut off.
+   *
+   * A method that another thread has under way on the mapping is waited for; work in the thread pool (`flush`, `find`, `prefetch`)
+   * is not, and goes on with what there is: `ERR_OUT_OF_RANGE` for bytes that were cut off.
+   *
+   * @param length bytes. Default: up to the end of the file, as it is now, to follow a file that others write.
+   * @returns the length
+   * @throws `ERR_OUT_OF_RANGE` for more than `maxLength`, or than a file has that may not grow; `ENOSPC`, `EDQUOT`, `EFBIG`, `EPERM` (a
+   *   sealed or append-only file), `EIO`, `ENOMEM`; `ENOTSUP` for huge pages; `ERR_MAPPING_FAULT` if a mapping would move that has
+   *   bytes which the file could not take. Mapping and file are then as before.
+   * @see ftruncate(2), fallocate(2), mmap(2), mremap(2)
+   */
+  resize(length?: number | bigint): number
+  /**
+   * Sets what may be done with a range of pages: `'none'`, `'read'`, or `'write'` (and read).
+   *
+   * Methods refuse with `EACCES` what the pages do not allow, before they touch anything. Through a view it is a fault, which the
+   * process survives: a write to pages that may only be read stays in this process (kind `'read-only'`), and pages
+   * without access become accessible (kind `'protected'`) until they are protected again.
+   *
+   * @param access what the pages allow; not more than the access of the mapping
+   * @param offset bytes from the start of the mapping. A page of the file starts there (`mapping.offset + offset` is a multiple of the
+   *   page size), or the mapping does. Default: 0.
+   * @param length bytes. The range ends where a page does, or the mapping. Default: to the end. Pages are protected as a whole, those
+   *   at the ends of the mapping, too.
+   * @throws `ERR_OUT_OF_RANGE`; `EACCES` for `'write'` with access `'read'`; `ENOMEM`
+   * @see mprotect(2)
+   */
+  protect(access: 'none' | 'read' | 'write', offset?: number | bigint, length?: number | bigint): void
   /**
    * Lets go of the file and its memory at once. A second call does nothing.
    *
@@ -519,6 +559,8 @@ export interface AnonymousOptions {
   populate?: boolean
   /** Set no swap space aside (Linux). Default: `false`. */
   noReserve?: boolean
+  /** Take addresses for so many bytes, as for {@link Mapping.open}. Default: none. */
+  maxLength?: number | bigint
   /** The kind of buffer that views are made over. Default: `'auto'`. */
   views?: Views
 }
@@ -592,6 +634,11 @@ export interface OpenOptions {
   preallocate?: boolean
   /** Bring all pages into memory before returning (Linux; blocks). Default: `false`. */
   populate?: boolean
+  /**
+   * Take addresses for a mapping of so many bytes. They cost no memory. {@link Mapping.resize} then never moves the mapping: views stay
+   * valid, and `address` the same. More than that it cannot become. Default: none.
+   */
+  maxLength?: number | bigint
   /** The kind of buffer that views are made over. Default: `'auto'`. */
   views?: Views
   /**
@@ -647,7 +694,8 @@ export type Access = 'read' | 'write' | 'copy'
  * - `'truncated'`: the file has become shorter. The bytes read as zeros; what is written to them is lost.
  * - `'not-stored'`: the file system had no room for a page that was written. It is kept in memory; `flush()` tries again.
  * - `'read-only'`: memory that may only be read was written. The write stays in a copy of the page; the file does not see it.
- * - `'closed'`: a view was used after `unmap()`. It reads zeros; what is written to it is lost.
+ * - `'closed'`: a view was used after `unmap()`, or where `resize()` has cut off its bytes or moved them elsewhere. It reads zeros; what is
+ *   written to it is lost.
  * - `'io-error'`: the device could not deliver a page. It reads as zeros.
  * - `'protected'`: memory without access was accessed. The page was made accessible.
  */

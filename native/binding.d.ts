@@ -76,7 +76,7 @@ export declare function madvise(addr: number, length: number, advice: number): v
 export declare function mappingAddress(region: Handle): bigint
 
 /** Maps zeroed memory. */
-export declare function mappingAnonymous(length: number, flags: number): Handle
+export declare function mappingAnonymous(length: number, flags: number, maxLength?: number | undefined | null): Handle
 
 /** Copies a range to another place of the same mapping. */
 export declare function mappingCopyWithin(region: Handle, target: number, start: number, length: number): void
@@ -120,8 +120,11 @@ export declare function mappingLength(region: Handle): number
  */
 export declare function mappingLines(region: Handle, start: number, end: number, table: Uint8Array): number
 
+/** How often bytes of the mapping were given other addresses. */
+export declare function mappingMoves(region: Handle): number
+
 /** Opens and maps a file, given by path or descriptor. */
-export declare function mappingOpen(file: string | Uint8Array | number, access: string, offset: number, length: number | undefined | null, flags: number, mode: number): Handle
+export declare function mappingOpen(file: string | Uint8Array | number, access: string, offset: number, length: number | undefined | null, flags: number, mode: number, maxLength?: number | undefined | null): Handle
 
 /**
  * Brings pages of a range into memory, in the thread pool, for a few milliseconds. Resolves to the bytes that are done, from
@@ -129,11 +132,17 @@ export declare function mappingOpen(file: string | Uint8Array | number, access: 
  */
 export declare function mappingPrefetch(region: Handle, offset: number, length: number, ahead: number): Promise<number>
 
+/** Sets what the pages of a range allow: 'none', 'read' or 'write'. */
+export declare function mappingProtect(region: Handle, access: string, offset: number, length: number): void
+
 /** Copies bytes from an offset into `target`. */
 export declare function mappingRead(region: Handle, offset: number, target: Uint8Array): void
 
 /** Maps the file again where faults had put other pages. */
 export declare function mappingRefresh(region: Handle): void
+
+/** Gives a mapping and its file another length; without one, the mapping gets that of the file. */
+export declare function mappingResize(region: Handle, length?: number | undefined | null): void
 
 /** Lets go of the file and its memory. */
 export declare function mappingUnmap(region: Handle): void
@@ -176,6 +185,12 @@ export declare function needleOf(bytes: Uint8Array): NeedleHandle
 
 /** Bytes in a page. */
 export declare function pageSize(): number
+
+/**
+ * The count of resizes in this process, as memory: four bytes that any thread may change. Undefined where the runtime allows no
+ * buffers over foreign memory.
+ */
+export declare function resizes(): ArrayBuffer | undefined
 
 /** How a search stands after one slice. With neither property, the needle is not there. */
 export interface SearchProgress {

@@ -6,7 +6,8 @@ import { native } from './native'
  * - `'truncated'`: the file has become shorter. The bytes read as zeros; what is written to them is lost.
  * - `'not-stored'`: the file system had no room for a page that was written. It is kept in memory; `flush()` tries again.
  * - `'read-only'`: memory that may only be read was written. The write stays in a copy of the page; the file does not see it.
- * - `'closed'`: a view was used after `unmap()`. It reads zeros; what is written to it is lost.
+ * - `'closed'`: a view was used after `unmap()`, or where `resize()` has cut off its bytes or moved them elsewhere. It reads zeros; what is
+ *   written to it is lost.
  * - `'io-error'`: the device could not deliver a page. It reads as zeros.
  * - `'protected'`: memory without access was accessed. The page was made accessible.
  */
@@ -84,7 +85,7 @@ const WHAT: Record<FaultKind, string> = {
     'the file was truncated under a mapping: these bytes read as zeros, and what is written to them is lost',
   'not-stored': 'the file system had no room for what was written to a mapping: it is only in memory',
   'read-only': 'a mapping that may only be read was written: the file does not see it',
-  closed: 'a view of a mapping was used after unmap(): it reads zeros',
+  closed: 'a view of a mapping was used after unmap(), or after resize() took its bytes away: it reads zeros',
   'io-error': 'the device could not deliver a part of a mapping: it reads as zeros',
   protected: 'a part of a mapping without access was accessed',
 }

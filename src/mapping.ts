@@ -12,6 +12,7 @@ import {
   outOfRange,
   tooLarge,
 } from './errors'
+import { resizes } from './extent'
 import * as faults from './faults'
 import { native, type Handle } from './native'
 import { inPieces } from './pieces'
@@ -52,6 +53,11 @@ export interface OpenOptions {
   preallocate?: boolean
   /** Bring all pages into memory before returning (Linux; blocks). Default: `false`. */
   populate?: boolean
+  /**
+   * Take addresses for a mapping of so many bytes. They cost no memory. {@link Mapping.resize} then never moves the mapping: views stay
+   * valid, and `address` the same. More than that it cannot become. Default: none.
+   */
+  maxLength?: number | bigint
   /** The kind of buffer that views are made over. Default: `'auto'`. */
   views?: Views
   /**
@@ -67,6 +73,8 @@ export interface AnonymousOptions {
   populate?: boolean
   /** Set no swap space aside (Linux). Default: `false`. */
   noReserve?: boolean
+  /** Take addresses for so many bytes, as for {@link Mapping.open}. Default: none. */
+  maxLength?: number | bigint
   /** The kind of buffer that views are made over. Default: `'auto'`. */
   views?: Views
 }
@@ -101,6 +109,8 @@ const TypedArray = Object.getPrototypeOf(Uint8Array) as abstract new () => NodeJ
 
 const ACCESSES = ['read', 'write', 'copy'] as const
 const VIEWS = ['auto', 'shared', 'detachable'] as const
+const RIGHTS = ['none', 'read', 'write'] as const
+const PAGE = native.pageSize()
 const FLUSH_PIECE = 64 * 1024 * 1024
 
 /** What a new Mapping is made of; only this file has one. */
@@ -149,8 +159,6 @@ function source(file: unknown): { file: string | Uint8Array | number; path: stri
  * Every method and view property throws `ERR_MAPPING_CLOSED` after `unmap()`.
  */
 export class Mapping implements Disposable {
-  /** Bytes. */
-  readonly length: number
   /** Where in the file the mapping starts, in bytes. */
   readonly offset: number
   /** What the mapping allows. */
@@ -163,6 +171,10 @@ export class Mapping implements Disposable {
   /** Whether `unmap()` detaches buffers. */
   readonly #detaches: boolean
   #closed = false
+  /** Bytes, as of so many resizes in the process; and how often the mapping had moved by then. */
+  #length = 0
+  #asOf = Number.NaN
+  #moves = 0
   #buffer: ArrayBuffer | SharedArrayBuffer | undefined
   #bytes: Buffer | undefined
   /** Buffers over parts, to detach when the mapping goes. */
@@ -176,7 +188,6 @@ export class Mapping implements Disposable {
     this.#handle = handle
     this.#shared = areShared(views)
     this.#detaches = views === 'detachable'
-    this.length = native.mappingLength(handle)
     this.offset = offset
     this.access = access
     this.path = path
@@ -203,6 +214,7 @@ export class Mapping implements Disposable {
       'mode',
       'preallocate',
       'populate',
+      'maxLength',
       'views',
       'onFault',
     ])
@@ -214,12 +226,20 @@ export class Mapping implements Disposable {
       create = false,
       grow = create !== false,
     } = given
-    const { mode = 0o666, preallocate = true, populate = false, views: kind = 'auto', onFault } = given
+    const {
+      mode = 0o666,
+      preallocate = true,
+      populate = false,
+      maxLength,
+      views: kind = 'auto',
+      onFault,
+    } = given
 
     const access = validate.oneOf('options.access', how, ACCESSES)
     const views = validate.oneOf('options.views', kind, VIEWS)
     const offset = validate.integer('options.offset', from)
     const length = size === undefined ? undefined : validate.integer('options.length', size)
+    const room = maxLength === undefined ? undefined : validate.integer('options.maxLength', maxLength)
     const creates = create === 'exclusive' || validate.boolean('options.create', create)
     const grows = validate.boolean('options.grow', grow)
     const permissions = validate.integer('options.mode', mode, 0, 0o7777)
@@ -241,7 +261,7 @@ export class Mapping implements Disposable {
       (validate.boolean('options.preallocate', preallocate) ? OpenFlags.preallocate : 0) |
       (validate.boolean('options.populate', populate) ? OpenFlags.populate : 0)
     try {
-      const handle = native.mappingOpen(what.file, access, offset, length, flags, permissions)
+      const handle = native.mappingOpen(what.file, access, offset, length, flags, permissions, room)
       const mapping = new Mapping(PARTS, { handle, offset, access, views, path: what.path } satisfies Parts)
       if (onFault !== undefined)
         faults.listen(mapping, native.mappingId(handle), onFault as (fault: faults.Fault) => void)
@@ -259,9 +279,10 @@ export class Mapping implements Disposable {
    * @see mmap(2), MAP_ANONYMOUS
    */
   static anonymous(length: number | bigint, options?: AnonymousOptions): Mapping {
-    const given = validate.options(options, ['populate', 'noReserve', 'views'])
-    const { populate = false, noReserve = false, views: kind = 'auto' } = given
+    const given = validate.options(options, ['populate', 'noReserve', 'maxLength', 'views'])
+    const { populate = false, noReserve = false, maxLength, views: kind = 'auto' } = given
     const size = validate.integer('length', length)
+    const room = maxLength === undefined ? undefined : validate.integer('options.maxLength', maxLength)
     const views = validate.oneOf('options.views', kind, VIEWS)
     areShared(views)
     faults.watch()
@@ -269,7 +290,7 @@ export class Mapping implements Disposable {
       (validate.boolean('options.populate', populate) ? OpenFlags.populate : 0) |
       (validate.boolean('options.noReserve', noReserve) ? OpenFlags.noReserve : 0)
     try {
-      const handle = native.mappingAnonymous(size, flags)
+      const handle = native.mappingAnonymous(size, flags, room)
       return new Mapping(PARTS, {
         handle,
         offset: 0,
@@ -280,6 +301,12 @@ export class Mapping implements Disposable {
     } catch (error) {
       throw fromNative(error)
     }
+  }
+
+  /** Bytes. {@link resize} changes it, in whatever thread it is called; `unmap()` does not. */
+  get length(): number {
+    if (resizes() !== this.#asOf) this.#renew()
+    return this.#length
   }
 
   /** Whether the mapping was unmapped. */
@@ -305,32 +332,41 @@ export class Mapping implements Disposable {
    * an ArrayBuffer (see the option `views`). If `offset` is not a multiple of 8 it starts `offset % 8` bytes before the mapping, so
    * that typed arrays over it can be aligned; `bytes.byteOffset` says so, and {@link view} allows for it.
    *
-   * Made on first use and kept.
+   * Made on first use and kept until the mapping has another length or moves.
    *
    * @throws `ERR_BUFFER_TOO_LARGE` if the mapping is larger than one view of this runtime spans
    */
   get buffer(): ArrayBuffer | SharedArrayBuffer {
     this.#check()
-    // One that somebody has transferred is replaced by another.
-    if (this.#buffer === undefined || (this.#buffer.byteLength === 0 && this.length > 0)) {
-      const largest = LARGEST_VIEW - leadOf(this.offset)
-      if (this.length > largest) throw tooLarge(this.length, largest)
-      this.#buffer = this.#makeBuffer(0, this.length)
+    const lead = leadOf(this.offset)
+    for (;;) {
+      const length = this.length
+      // One that somebody has transferred is replaced by another, too.
+      if (this.#buffer?.byteLength === lead + length) return this.#buffer
+      if (length > LARGEST_VIEW - lead) throw tooLarge(length, LARGEST_VIEW - lead)
+      if (this.#detaches && this.#buffer !== undefined) this.#detachLater(this.#buffer as ArrayBuffer)
+      this.#buffer = undefined
+      try {
+        return (this.#buffer = this.#makeBuffer(0, length))
+      } catch (error) {
+        // Another thread may have cut it off in between.
+        if (this.length === length) throw error
+      }
     }
-    return this.#buffer
   }
 
   /**
-   * All bytes of the mapping as a Buffer, without a copy. Made on first use and kept.
+   * All bytes of the mapping as a Buffer, without a copy. Made on first use and kept until the mapping has another length or moves.
    *
    * @throws `ERR_BUFFER_TOO_LARGE` if the mapping is larger than one view of this runtime spans
    */
   get bytes(): Buffer {
     this.#check()
-    if (this.#bytes === undefined || this.#bytes.length !== this.length) {
-      this.#bytes = Buffer.from(this.buffer as ArrayBuffer, leadOf(this.offset), this.length)
+    const length = this.length
+    if (this.#bytes?.length !== length) {
+      this.#bytes = Buffer.from(this.buffer as ArrayBuffer, leadOf(this.offset))
     }
-    return this.#bytes
+    return this.#bytes as Buffer
   }
 
   /**
@@ -339,7 +375,7 @@ export class Mapping implements Disposable {
    * @throws `ERR_BUFFER_TOO_LARGE` if the mapping is larger than one view of this runtime spans
    */
   get dataView(): DataView {
-    return new DataView(this.buffer, leadOf(this.offset), this.length)
+    return new DataView(this.buffer, leadOf(this.offset))
   }
 
   /**
@@ -688,6 +724,60 @@ export class Mapping implements Disposable {
   }
 
   /**
+   * Gives the mapping, and its file, another length. What is added is zeros, or what the file has there.
+   *
+   * Views that were handed out stay as they are: they keep their length and show the same memory; {@link bytes} and {@link buffer} are
+   * new ones, of the new length. Where bytes are cut off, older views read zeros, as after `unmap()`, until the mapping has
+   * these bytes again. That holds as long as there are addresses behind the mapping: as many as the option `maxLength`
+   * has taken, or those that it had before it shrank. Without them the mapping takes some behind it if they are free, and
+   * otherwise **moves**: `address` is another, and all views that were handed out read zeros (have length 0 with `views: 'detachable'`).
+   *
+   * With access `'write'` a file that is too short grows, and gets its blocks unless the option `preallocate` was `false`; a file that
+   * ends where the mapping ends shrinks with it. What a file has behind a mapping stays. With access `'read'` and `'copy'` the file
+   * is left alone: the mapping shows more of it, or less, and what was written to a `'copy'` is lost where it is cut off.
+   *
+   * A method that another thread has under way on the mapping is waited for; work in the thread pool (`flush`, `find`, `prefetch`)
+   * is not, and goes on with what there is: `ERR_OUT_OF_RANGE` for bytes that were cut off.
+   *
+   * @param length bytes. Default: up to the end of the file, as it is now, to follow a file that others write.
+   * @returns the length
+   * @throws `ERR_OUT_OF_RANGE` for more than `maxLength`, or than a file has that may not grow; `ENOSPC`, `EDQUOT`, `EFBIG`, `EPERM` (a
+   *   sealed or append-only file), `EIO`, `ENOMEM`; `ENOTSUP` for huge pages; `ERR_MAPPING_FAULT` if a mapping would move that has
+   *   bytes which the file could not take. Mapping and file are then as before.
+   * @see ftruncate(2), fallocate(2), mmap(2), mremap(2)
+   */
+  resize(length?: number | bigint): number {
+    this.#check()
+    const bytes = length === undefined ? undefined : validate.integer('length', length)
+    this.#native(() => native.mappingResize(this.#handle, bytes))
+    return this.length
+  }
+
+  /**
+   * Sets what may be done with a range of pages: `'none'`, `'read'`, or `'write'` (and read).
+   *
+   * Methods refuse with `EACCES` what the pages do not allow, before they touch anything. Through a view it is a fault, which the
+   * process survives: a write to pages that may only be read stays in this process (kind `'read-only'`), and pages
+   * without access become accessible (kind `'protected'`) until they are protected again.
+   *
+   * @param access what the pages allow; not more than the access of the mapping
+   * @param offset bytes from the start of the mapping. A page of the file starts there (`mapping.offset + offset` is a multiple of the
+   *   page size), or the mapping does. Default: 0.
+   * @param length bytes. The range ends where a page does, or the mapping. Default: to the end. Pages are protected as a whole, those
+   *   at the ends of the mapping, too.
+   * @throws `ERR_OUT_OF_RANGE`; `EACCES` for `'write'` with access `'read'`; `ENOMEM`
+   * @see mprotect(2)
+   */
+  protect(access: 'none' | 'read' | 'write', offset?: number | bigint, length?: number | bigint): void {
+    this.#check()
+    const rights = validate.oneOf('access', access, RIGHTS)
+    const { start, end } = this.#range(offset, length)
+    this.#checkBorder('offset', start, offset)
+    this.#checkBorder('offset + length', end, end)
+    this.#native(() => native.mappingProtect(this.#handle, rights, start, end - start))
+  }
+
+  /**
    * Lets go of the file and its memory at once. A second call does nothing.
    *
    * What was written is not lost: the kernel has it, as after `fs.write()`. To know that it is on the device, `flush()` first.
@@ -697,14 +787,8 @@ export class Mapping implements Disposable {
   unmap(): void {
     if (this.#closed) return
     this.#native(() => native.mappingUnmap(this.#handle))
-    const buffers = this.#detaches ? [this.#buffer, ...this.#detachable.map((one) => one.deref())] : []
     this.#closed = true
-    this.#buffer = undefined
-    this.#bytes = undefined
-    this.#detachable = []
-    for (const buffer of buffers) {
-      if (buffer instanceof ArrayBuffer) native.detach(buffer)
-    }
+    this.#dropBuffers()
   }
 
   /** The same as {@link unmap}: `using mapping = Mapping.open(...)`. */
@@ -720,6 +804,36 @@ export class Mapping implements Disposable {
 
   #check(): void {
     if (this.#closed) throw closed()
+  }
+
+  /** Asks how long the mapping is now, and whether it has moved. */
+  #renew(): void {
+    // In this order: what changes in between is asked for again.
+    this.#asOf = resizes()
+    this.#length = native.mappingLength(this.#handle)
+    const moves = native.mappingMoves(this.#handle)
+    if (moves !== this.#moves) this.#dropBuffers()
+    this.#moves = moves
+  }
+
+  /** Lets go of buffers over addresses that the mapping has no longer. */
+  #dropBuffers(): void {
+    const buffers = this.#detaches ? [this.#buffer, ...this.#detachable.map((one) => one.deref())] : []
+    this.#buffer = undefined
+    this.#bytes = undefined
+    this.#detachable = []
+    for (const buffer of buffers) {
+      if (buffer instanceof ArrayBuffer) native.detach(buffer)
+    }
+  }
+
+  /** Checks that a page, or the mapping, starts or ends at `at`. */
+  #checkBorder(name: string, at: number, given: unknown): void {
+    if (at === 0 || at === this.length || (this.offset + at) % PAGE === 0) return
+    const first = PAGE - (this.offset % PAGE)
+    const where =
+      first === PAGE ? '' : ` from ${first} on, or 0, as the mapping starts at offset ${this.offset}`
+    throw outOfRange(name, `a multiple of ${PAGE}${where}, or the end of the mapping`, given)
   }
 
   /** Runs a native call, and makes its failure an error of this file. */

@@ -1,6 +1,7 @@
 /** The searches of {@link Mapping}: what their arguments mean, and the loops over slices. */
 import { types } from 'node:util'
 import { aborted, closed, invalidArgType, invalidArgValue } from './errors'
+import { resizes } from './extent'
 import type { Mapping } from './mapping'
 import { native, type Handle } from './native'
 import * as validate from './validate'
@@ -137,6 +138,7 @@ export function* lines(
   const tableBytes = new Uint8Array(table.buffer)
   let copy = Buffer.alloc(0)
   for (let from = start; from < end;) {
+    const asOf = resizes()
     const count = lookUp(from, tableBytes)
     const base = from
     const length = (table[2 * count - 1] as number) - base
@@ -153,6 +155,8 @@ export function* lines(
         ? bytes.subarray(lineStart, lineEnd)
         : bytes.toString(encoding, lineStart, lineEnd)
       if (mapping.closed) throw closed()
+      // Bytes may have moved, or gone: the next line is looked up anew.
+      if (resizes() !== asOf) break
     }
   }
 }

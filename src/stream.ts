@@ -1,6 +1,7 @@
 /** Streams over a mapping: `Mapping.createReadStream()`. */
 import { Readable } from 'node:stream'
-import { closed } from './errors'
+import { closed, outOfRange } from './errors'
+import { resizes } from './extent'
 import type { Mapping } from './mapping'
 import { inPieces } from './pieces'
 import * as validate from './validate'
@@ -58,6 +59,9 @@ class ReadStream extends Readable {
   #at: number
   /** What lies before was prefetched. */
   #ready: number
+  /** Where the mapping was when the chunk that waits was made, and as of how many resizes. */
+  #address = 0n
+  #asOf = 0
 
   constructor(mapping: Mapping, prefetch: Prefetch, { start, end, chunk, signal }: Extent) {
     super({ highWaterMark: chunk, ...(signal === undefined ? {} : { signal }) })
@@ -70,11 +74,20 @@ class ReadStream extends Readable {
 
   /** Every chunk that waits in the stream leaves it through here: after `unmap()` it would be zeros. */
   override read(size?: number): unknown {
-    if (this.#mapping.closed && this.readableLength > 0) {
+    const [mapping, at, waiting] = [this.#mapping, this.#at, this.readableLength]
+    if (mapping.closed && waiting > 0) {
       this.destroy(closed())
       return null
     }
-    return super.read(size)
+    if (waiting === 0 || resizes() === this.#asOf || this.readableEncoding !== null) return super.read(size)
+    if (mapping.length < at) {
+      this.destroy(cutOff(mapping, at))
+      return null
+    }
+    const chunk = super.read(size) as Buffer | null
+    return chunk === null || mapping.address === this.#address
+      ? chunk
+      : bytesOf(mapping, at - waiting, chunk.length)
   }
 
   override _read(): void {
@@ -104,6 +117,8 @@ class ReadStream extends Readable {
     if (this.destroyed) return
     let chunk: Buffer
     try {
+      this.#asOf = resizes()
+      this.#address = this.#mapping.address
       chunk = bytesOf(this.#mapping, this.#at, length)
     } catch (error) {
       this.destroy(error as Error)
@@ -112,6 +127,11 @@ class ReadStream extends Readable {
     this.#at += length
     this.push(chunk)
   }
+}
+
+/** The error for bytes that `resize()` has taken away. */
+function cutOff(mapping: Mapping, end: number): Error {
+  return outOfRange('end', `<= ${mapping.length}, as the mapping was resized`, end)
 }
 
 /** Bytes of the mapping itself; where the runtime allows no buffers over mapped memory, as Electron does, a copy. */

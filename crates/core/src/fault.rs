@@ -96,8 +96,6 @@ pub struct Patch {
 /// All faults of one mapping.
 #[derive(Debug)]
 pub struct FaultLog {
-    /// The mapping's bytes.
-    data: Span,
     /// Whom to tell: the binding's name for a runtime environment.
     pub owner: usize,
     /// The file's name, for messages.
@@ -113,6 +111,12 @@ pub struct FaultLog {
 
 #[derive(Debug, Default)]
 struct Details {
+    /// The mapping's bytes; `None` as long as it has none.
+    data: Option<Span>,
+    /// Where they start in the file.
+    start: u64,
+    /// The most bytes that there ever were: what lies behind them was never handed out.
+    most: usize,
     /// The first faults, up to [`LONGEST_LIST`].
     list: Vec<Fault>,
     patches: Vec<Patch>,
@@ -124,15 +128,40 @@ const LONGEST_LIST: usize = 1024;
 impl FaultLog {
     /// An empty log for the bytes `data`.
     pub fn new(data: Span, owner: usize, label: Option<PathBuf>) -> Arc<Self> {
+        Self::of_file(Some(data), 0, owner, label)
+    }
+
+    /// An empty log for the bytes `data`, which start at `start` in a file.
+    pub fn of_file(data: Option<Span>, start: u64, owner: usize, label: Option<PathBuf>) -> Arc<Self> {
         Arc::new(Self {
-            data,
             owner,
             label,
             count: AtomicU64::new(0),
             warned: AtomicBool::new(false),
             readers: AtomicUsize::new(0),
-            details: Mutex::default(),
+            details: Mutex::new(Details { data, start, most: data.map_or(0, Span::len), ..Details::default() }),
         })
+    }
+
+    /// The mapping's bytes are others now. What was noted of pages that it has not any more is forgotten, but not the faults.
+    pub fn set_data(&self, data: Option<Span>) {
+        let mut details = self.details.lock();
+        details.data = data;
+        details.most = details.most.max(data.map_or(0, Span::len));
+        for patch in std::mem::take(&mut details.patches) {
+            let kept =
+                data.and_then(|data| data.widened(sys::page_size())).and_then(|pages| pages.intersect(patch.span));
+            details.patches.extend(kept.map(|span| Patch { span, kind: patch.kind }));
+        }
+    }
+
+    /// The pages of `from`, with what has replaced some of them, lie at `to` now.
+    pub(crate) fn move_patches(&self, from: Span, to: usize) {
+        for patch in &mut self.details.lock().patches {
+            if let Some(span) = patch.span.moved(from.start(), to) {
+                patch.span = span;
+            }
+        }
     }
 
     /// How many faults there were.
@@ -165,7 +194,7 @@ impl FaultLog {
         }
         let details = self.details.lock();
         let hit = details.patches.iter().find_map(|patch| Some((patch.span.intersect(span)?, patch.kind)));
-        hit.map(|(part, kind)| self.within(part, kind))
+        hit.map(|(part, kind)| details.within(part, None, kind))
     }
 
     /// Notes that the pages of `span` are the file's again, as to patches of this kind.
@@ -175,10 +204,7 @@ impl FaultLog {
 
     /// A range of addresses as offsets in the mapping, without what its pages have before and behind its bytes.
     pub fn within(&self, span: Span, kind: Kind) -> Fault {
-        let part = span.intersect(self.data).unwrap_or(self.data);
-        let offset = part.start().saturating_sub(self.data.start());
-        let wide = |value| u64::try_from(value).unwrap_or(u64::MAX);
-        Fault { offset: wide(offset), length: wide(part.len()), kind }
+        self.details.lock().within(span, None, kind)
     }
 
     /// Says that work of our own in another thread reads the memory. If the mapping is unmapped meanwhile, it is this work that
@@ -188,13 +214,13 @@ impl FaultLog {
         Reader(self)
     }
 
-    /// Notes a fault, unless it is of our own making.
-    fn add(&self, span: Span, kind: Kind) -> Option<Fault> {
+    /// Notes a fault, unless it is of our own making. `at` is where the span is, or was, in the file.
+    fn add(&self, span: Span, at: u64, kind: Kind) -> Option<Fault> {
         if kind == Kind::Closed && self.readers.load(Ordering::Acquire) > 0 {
             return None;
         }
-        let fault = self.within(span, kind);
         let mut details = self.details.lock();
+        let fault = details.within(span, Some(at), kind);
         if details.list.len() < LONGEST_LIST {
             details.list.push(fault);
         }
@@ -212,6 +238,21 @@ impl FaultLog {
         }
         self.count.fetch_add(1, Ordering::AcqRel);
         Some(fault)
+    }
+}
+
+impl Details {
+    /// A range of addresses as offsets in the mapping. What it has not any more is told by where it was in the file, if that
+    /// is known.
+    fn within(&self, span: Span, at: Option<u64>, kind: Kind) -> Fault {
+        let wide = |value| u64::try_from(value).unwrap_or(u64::MAX);
+        let part = self.data.and_then(|data| Some((data, span.intersect(data)?)));
+        let (offset, length) = match (part, at, self.data) {
+            (Some((data, part)), ..) => (wide(part.start().saturating_sub(data.start())), part.len()),
+            (None, Some(at), _) => (at.saturating_sub(self.start), span.len()),
+            (None, None, data) => (0, data.map_or(0, Span::len)),
+        };
+        Fault { offset, length: wide(length).min(wide(self.most).saturating_sub(offset)), kind }
     }
 }
 
@@ -351,8 +392,8 @@ pub(crate) fn forget_records() {
 }
 
 /// Enters a record in its mapping's log and among the events. Called by the registry, which knows the mapping.
-pub(crate) fn enter(id: u64, log: &Arc<FaultLog>, span: Span, kind: Kind) {
-    let Some(fault) = log.add(span, kind) else { return };
+pub(crate) fn enter(id: u64, log: &Arc<FaultLog>, span: Span, at: u64, kind: Kind) {
+    let Some(fault) = log.add(span, at, kind) else { return };
     let mut events = EVENTS.lock();
     if events.len() < MOST_EVENTS {
         events.push(Event { log: log.clone(), id, fault });
@@ -484,7 +525,9 @@ fn page_of(entry: &Entry, address: usize) -> Option<Span> {
 /// `size` is what the file had when the access was last seen to fail: a later one may be another story.
 fn patch(entry: &Entry, page: Span, access: Access, size: Option<u64>) -> Option<(Span, Kind)> {
     if entry.retired {
-        return zeros(entry.span).then_some((entry.span, Kind::Closed));
+        // There may be no room for all of what a mapping has reserved.
+        let extents = [entry.span, page];
+        return extents.into_iter().find(|span| zeros(*span)).map(|span| (span, Kind::Closed));
     }
     if access.hardware {
         return zeros(page).then_some((page, Kind::IoError));
@@ -616,9 +659,9 @@ mod tests {
     fn faults_are_told_in_bytes_of_the_mapping() {
         let log = log();
         let fault = |offset, length, kind| Fault { offset, length, kind };
-        assert_eq!(log.add(pages(0, 1), Kind::ReadOnly), Some(fault(0, 3996, Kind::ReadOnly)));
-        assert_eq!(log.add(pages(1, 1), Kind::Truncated), Some(fault(3996, 4096, Kind::Truncated)));
-        assert_eq!(log.add(pages(6, 2), Kind::IoError), Some(fault(24_476, 8096, Kind::IoError)));
+        assert_eq!(log.add(pages(0, 1), 0, Kind::ReadOnly), Some(fault(0, 3996, Kind::ReadOnly)));
+        assert_eq!(log.add(pages(1, 1), 0, Kind::Truncated), Some(fault(3996, 4096, Kind::Truncated)));
+        assert_eq!(log.add(pages(6, 2), 0, Kind::IoError), Some(fault(24_476, 8096, Kind::IoError)));
         assert_eq!(log.count(), 3);
         assert_eq!(log.list().first(), Some(&fault(0, 3996, Kind::ReadOnly)));
     }
@@ -627,9 +670,9 @@ mod tests {
     fn neighbours_of_one_kind_are_one_patch() {
         let log = log();
         for page in [1, 2, 2, 4, 3] {
-            log.add(pages(page, 1), Kind::NotStored);
+            log.add(pages(page, 1), 0, Kind::NotStored);
         }
-        log.add(pages(5, 1), Kind::IoError);
+        log.add(pages(5, 1), 0, Kind::IoError);
         assert_eq!(log.count(), 6);
         let all: Vec<_> = (0..8).map(|page| log.patched(pages(page, 1)).map(|fault| fault.kind)).collect();
         let stored = Some(Kind::NotStored);
@@ -639,8 +682,8 @@ mod tests {
     #[test]
     fn closed_and_protected_ranges_are_no_patches() {
         let log = log();
-        log.add(pages(0, 8), Kind::Closed);
-        log.add(pages(0, 1), Kind::Protected);
+        log.add(pages(0, 8), 0, Kind::Closed);
+        log.add(pages(0, 1), 0, Kind::Protected);
         assert_eq!((log.count(), log.patches()), (2, vec![]));
         assert_eq!(log.patched(pages(0, 8)), None);
     }
@@ -648,8 +691,8 @@ mod tests {
     #[test]
     fn healing_leaves_the_rest_and_other_kinds() {
         let log = log();
-        log.add(pages(0, 8), Kind::NotStored);
-        log.add(pages(2, 4), Kind::Truncated);
+        log.add(pages(0, 8), 0, Kind::NotStored);
+        log.add(pages(2, 4), 0, Kind::Truncated);
         log.heal(pages(3, 2), Kind::NotStored);
         let mut left = log.patches();
         left.sort_by_key(|patch| patch.span.start());
@@ -663,8 +706,8 @@ mod tests {
     #[test]
     fn a_page_that_is_written_after_it_was_read_is_to_be_stored() {
         let log = log();
-        log.add(pages(1, 3), Kind::NotLoaded);
-        log.add(pages(2, 1), Kind::NotStored);
+        log.add(pages(1, 3), 0, Kind::NotLoaded);
+        log.add(pages(2, 1), 0, Kind::NotStored);
         let mut left = log.patches();
         left.sort_by_key(|patch| patch.span.start());
         assert_eq!(left, [patch(1, 1, Kind::NotLoaded), patch(2, 1, Kind::NotStored), patch(3, 1, Kind::NotLoaded)]);
@@ -674,7 +717,7 @@ mod tests {
     fn a_list_of_faults_ends_and_the_count_goes_on() {
         let log = log();
         for _ in 0..2000 {
-            log.add(pages(1, 1), Kind::ReadOnly);
+            log.add(pages(1, 1), 0, Kind::ReadOnly);
         }
         assert_eq!((log.count(), log.list().len(), log.patches().len()), (2000, LONGEST_LIST, 1));
         assert!(log.should_warn());

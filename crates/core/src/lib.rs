@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   raw.rs  region.rs           what the binding calls: POSIX calls, and typed mappings
-//!        \   /  \--- prefetch.rs, search.rs
+//!        \   /  \--- prefetch.rs, search.rs, resize.rs, protect.rs
 //!      registry.rs ---> table.rs, gate.rs     which addresses are ours, who still looks at them
 //!          |                    |
 //!          |                 fault.rs         accesses that the kernel refuses: patched, recorded, told
@@ -31,10 +31,12 @@ pub mod fault;
 pub mod flags;
 pub mod gate;
 pub mod prefetch;
+pub mod protect;
 pub mod range;
 pub mod raw;
 pub mod region;
 pub mod registry;
+pub mod resize;
 mod room;
 pub mod search;
 pub mod sys;

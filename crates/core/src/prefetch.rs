@@ -42,12 +42,12 @@ impl Region {
     /// Brings pages of a range into memory, from its start on, for a few milliseconds (`madvise(2)`,
     /// `MADV_WILLNEED` and `MADV_POPULATE_READ`; for memory without a file `MADV_POPULATE_WRITE`).
     ///
-    /// Pins the region now and returns the work, which may run on another thread and returns how many bytes are done:
+    /// Checks the range now and returns the work, which may run on another thread and returns how many bytes are done:
     /// all of `length`, or as many as there was time for, at least one unless `length` is 0. Up to `ahead` bytes behind the
     /// range may be asked of the device; nobody waits for them.
     ///
     /// # Errors
-    /// As [`pin`](Region::pin). The work's own: [`Error::Fault`] for bytes that are not in the file any more, that
+    /// As [`pin`](Region::pin), now and when it runs. The work's own: [`Error::Fault`] for bytes that are not in the file any more, that
     /// the device cannot deliver, or that a fault had replaced; `EACCES` for pages that may not be read; `ENOMEM`;
     /// [`Error::Closed`] when the region was unmapped meanwhile.
     pub fn prefetch(
@@ -56,13 +56,15 @@ impl Region {
         length: u64,
         ahead: u64,
     ) -> Result<impl FnOnce() -> Result<u64> + Send + 'static> {
-        let pin = self.pin(offset, length)?;
+        self.pin(offset, length)?;
         let region = self.clone();
         Ok(move || {
-            let Some(pin) = pin else { return Ok(0) };
-            let end = pin.span().end().saturating_add(usize::try_from(ahead).unwrap_or(usize::MAX));
-            let done = region.prefetch_slice(pin.span(), end)?;
-            Ok(u64::try_from(done).unwrap_or(u64::MAX))
+            region.steadily(offset, length, 0, |pin| {
+                let Some(pin) = pin else { return Ok(0) };
+                let end = pin.span().end().saturating_add(usize::try_from(ahead).unwrap_or(usize::MAX));
+                let done = region.prefetch_slice(pin.span(), end)?;
+                Ok(u64::try_from(done).unwrap_or(u64::MAX))
+            })
         })
     }
 
@@ -91,7 +93,7 @@ impl Region {
 
     /// The address behind the last byte.
     fn end(&self) -> usize {
-        self.address().saturating_add(self.len())
+        self.extent.read_recursive().data().map_or(0, Span::end)
     }
 
     /// Asks the device for what is not in memory. Pages without a file are on no device.

@@ -70,6 +70,11 @@ impl Span {
         Self { start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 
+    /// This span when what lay at `from` lies at `to`.
+    pub fn moved(self, from: usize, to: usize) -> Option<Self> {
+        Self::new(self.start.checked_sub(from)?.checked_add(to)?, self.len())
+    }
+
     /// Whether every address of `other` is in this span.
     pub fn contains(self, other: Self) -> bool {
         self.start <= other.start && other.end <= self.end

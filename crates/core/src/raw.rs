@@ -9,6 +9,7 @@ use std::os::fd::RawFd;
 use crate::error::{Error, Result};
 use crate::fault::FaultLog;
 use crate::flags::{MapFlags, Prot};
+use crate::protect::protect;
 use crate::range::{self, is_page_aligned, Span};
 use crate::registry::{change, lock, retire, Pin, Registry, Tag};
 use crate::room;
@@ -258,10 +259,7 @@ pub fn mprotect(addr: usize, length: usize, prot: i32) -> Result<()> {
     room::spend("mprotect")?;
     let mut registry = change();
     check_ours(&registry, span, "mprotect")?;
-    // SAFETY: all pages are ours, under the lock.
-    unsafe { sys::mprotect(span, prot) }?;
-    registry.set_prot(span, prot);
-    Ok(())
+    protect(&mut registry, span, prot)
 }
 
 /// `msync(2)`: writes changed pages of the range to their file.

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::error::{Error, Result};
 use crate::fault::{self, Fault, FaultLog, Kind, Patch};
 use crate::prefetch::touch_page;
 use crate::range::{Layout, Span};
-use crate::registry::{self, MappedFile, Owned, Pin, Tag};
+use crate::registry::{self, MappedFile, Pin, Tag, Unpinnable};
+use crate::resize::{Extent, Growth};
 use crate::sys;
 
 pub use crate::sys::{Access, MapOptions};
@@ -54,16 +55,18 @@ pub struct OpenRequest {
 /// A mapped range of bytes. Dropped without [`unmap`](Region::unmap), the memory stays until its last pin is gone.
 #[derive(Debug)]
 pub struct Region {
-    /// `None` for a region without bytes: there is nothing to map.
-    pages: Option<Owned>,
-    /// The bytes asked for, within the pages.
-    data: Option<Span>,
-    access: Access,
+    /// The bytes of the moment, in their pages. Held for reading by calls that are at work on them, so that they are neither cut
+    /// off nor moved meanwhile.
+    pub(crate) extent: RwLock<Extent>,
+    pub(crate) access: Access,
     closed: AtomicBool,
-    /// Its name among the mappings of the process, and its faults; none without bytes.
-    tag: Option<(u64, Arc<FaultLog>)>,
+    /// What its pages are tagged with: its name among the mappings of the process, its faults. Without the file.
+    pub(crate) tag: Tag,
+    /// Until it is unmapped.
+    pub(crate) file: Mutex<Option<Arc<MappedFile>>>,
+    pub(crate) growth: Growth,
     /// Pages of calls of `flush` that failed.
-    unsynced: Mutex<Vec<Span>>,
+    pub(crate) unsynced: Mutex<Vec<Span>>,
 }
 
 impl Region {
@@ -90,6 +93,7 @@ impl Region {
 
     fn map(file: File, label: Option<PathBuf>, request: &OpenRequest) -> Result<Self> {
         let metadata = file.metadata().map_err(|error| Error::from_io("fstat", &error))?;
+        Growth::check(request.options, request.length.unwrap_or(0))?;
         let size = prepare(&file, &metadata, request)?;
         let room = size.checked_sub(request.offset).ok_or(Error::OutOfRange {
             name: "offset",
@@ -109,24 +113,20 @@ impl Region {
             libc::EFBIG,
             "beyond what can be mapped",
         ))?;
-        if length == 0 {
-            return Ok(Self::empty(request.access));
-        }
         let unit = page_size_of(&file, &metadata);
-        let span = sys::map_file(&file, layout, request.access, request.options)?;
-        let span = span.widened(unit).ok_or(Error::system("mmap", libc::EOVERFLOW))?;
         let (prot, flags) = match request.access {
             Access::Read => (libc::PROT_READ, libc::MAP_SHARED),
             Access::Write => (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED),
             Access::Copy => (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE),
         };
-        let data = span
-            .slice(layout.lead, layout.map_length.saturating_sub(layout.lead))
-            .ok_or(Error::system("mmap", libc::EOVERFLOW))?;
         let file = MappedFile::new(file, &metadata);
-        let log = FaultLog::new(data, request.owner, label);
-        let tag = Tag::new(prot, flags, Some(file), layout.page_offset, log).with_huge(unit > sys::page_size());
-        Ok(Self::new(span, data, request.access, tag))
+        let log = FaultLog::of_file(None, request.offset, request.owner, label);
+        let tag = Tag::new(prot, flags, None, layout.page_offset, log).with_huge(unit > sys::page_size());
+        let growth = Growth::new(layout, request.options, request.preallocate);
+        let extent = growth.map(layout, &Tag { file: Some(file.clone()), ..tag.clone() }, unit, || {
+            sys::map_file(&file.file, layout, request.access, request.options)
+        })?;
+        Ok(Self::new(extent, request.access, tag, Some(file), growth))
     }
 
     /// Maps zeroed memory of this process.
@@ -136,54 +136,54 @@ impl Region {
     pub fn anonymous(length: u64, options: MapOptions, owner: usize) -> Result<Self> {
         let layout =
             Layout::new(0, length).ok_or(Error::refused("mmap", libc::ENOMEM, "larger than the address space"))?;
-        if layout.map_length == 0 {
-            return Ok(Self::empty(Access::Write));
-        }
         sys::ensure_guard()?;
         registry::lock().check_room("mmap")?;
-        let span = sys::map_anonymous(layout.map_length, options)?;
-        let data = span.slice(0, layout.map_length).ok_or(Error::system("mmap", libc::EOVERFLOW))?;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        let tag = Tag::new(libc::PROT_READ | libc::PROT_WRITE, flags, None, 0, FaultLog::new(data, owner, None));
-        Ok(Self::new(span, data, Access::Write, tag))
+        let log = FaultLog::of_file(None, 0, owner, None);
+        let tag = Tag::new(libc::PROT_READ | libc::PROT_WRITE, flags, None, 0, log);
+        let growth = Growth::new(layout, options, false);
+        let extent = growth.map(layout, &tag, sys::page_size(), || sys::map_anonymous(layout.map_length, options))?;
+        Ok(Self::new(extent, Access::Write, tag, None, growth))
     }
 
-    fn new(span: Span, data: Span, access: Access, tag: Tag) -> Self {
-        let names = (tag.id, tag.log.clone());
+    fn new(extent: Extent, access: Access, tag: Tag, file: Option<Arc<MappedFile>>, growth: Growth) -> Self {
         Self {
-            pages: Some(Owned::adopt(span, tag)),
-            data: Some(data),
+            extent: RwLock::new(extent),
             access,
             closed: AtomicBool::new(false),
-            tag: Some(names),
+            tag,
+            file: Mutex::new(file),
+            growth,
             unsynced: Mutex::default(),
         }
     }
 
-    fn empty(access: Access) -> Self {
-        Self { pages: None, data: None, access, closed: AtomicBool::new(false), tag: None, unsynced: Mutex::default() }
-    }
-
-    /// Its number among the mappings of the process, never reused; 0 for a region without bytes.
+    /// Its number among the mappings of the process, never reused.
     pub fn id(&self) -> u64 {
-        self.tag.as_ref().map_or(0, |(id, _)| *id)
+        self.tag.id
     }
 
     /// How many faults there were, and the first of them in order.
     pub fn faults(&self) -> (u64, Vec<Fault>) {
         fault::settle();
-        self.tag.as_ref().map_or((0, Vec::new()), |(_, log)| (log.count(), log.list()))
+        (self.tag.log.count(), self.tag.log.list())
     }
 
     /// Bytes.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
-        self.data.map_or(0, Span::len)
+        // Recursive: it may be asked for by a call that holds the lock.
+        self.extent.read_recursive().length()
     }
 
     /// The address of the first byte; 0 for a region without bytes.
     pub fn address(&self) -> usize {
-        self.data.map_or(0, Span::start)
+        self.extent.read_recursive().data().map_or(0, Span::start)
+    }
+
+    /// How often its bytes were given other addresses.
+    pub fn moves(&self) -> u64 {
+        self.extent.read_recursive().moves()
     }
 
     /// Whether the region was unmapped.
@@ -196,10 +196,13 @@ impl Region {
     /// # Errors
     /// The kernel's refusal; the region is then as before.
     pub fn unmap(&self) -> Result<()> {
-        if let Some(pages) = &self.pages {
-            pages.release()?;
-        }
+        let extent = self.extent.read();
+        extent.release()?;
         self.closed.store(true, Ordering::Release);
+        drop(extent);
+        // Closed without a lock: that may take its time.
+        let file = self.file.lock().take();
+        drop(file);
         Ok(())
     }
 
@@ -208,35 +211,30 @@ impl Region {
     /// # Errors
     /// [`Error::Closed`]; [`Error::OutOfRange`].
     pub fn pin(&self, offset: u64, length: u64) -> Result<Option<Pin>> {
+        self.pin_in(&self.extent.read(), offset, length, 0)
+    }
+
+    /// As [`pin`](Region::pin), to do what needs the protection `prot` (`PROT_*`), for a caller that holds the extent.
+    ///
+    /// # Errors
+    /// As [`pin`](Region::pin), and `EACCES` for pages that [`protect`](Region::protect) took rights from.
+    pub(crate) fn pin_in(&self, extent: &Extent, offset: u64, length: u64, prot: i32) -> Result<Option<Pin>> {
         if self.is_closed() {
             return Err(Error::Closed);
         }
-        let size = u64::try_from(self.len()).unwrap_or(u64::MAX);
-        let room = size.checked_sub(offset).ok_or(Error::OutOfRange {
-            name: "offset",
-            max: size,
-            limit: "the length of the mapping",
-        })?;
-        if length > room {
-            let limit = "what the mapping has from offset on";
-            return Err(Error::OutOfRange { name: "length", max: room, limit });
-        }
-        let (Ok(offset), Ok(length)) = (usize::try_from(offset), usize::try_from(length)) else {
-            return Ok(None);
-        };
-        let Some(span) = self.data.and_then(|data| data.slice(offset, length)) else {
-            return Ok(None);
-        };
-        let pin = self.pages.as_ref().and_then(|pages| pages.pin(span)).ok_or(Error::Closed)?;
-        Ok(Some(pin))
+        let Some(span) = extent.slice(offset, length)? else { return Ok(None) };
+        extent.pin(span, prot).map(Some).map_err(|why| match why {
+            Unpinnable::Gone => Error::Closed,
+            Unpinnable::Protected(part) => self.protected(part, prot),
+        })
     }
 
-    fn pin_for_writing(&self, offset: u64, length: u64) -> Result<Option<Pin>> {
-        let pin = self.pin(offset, length)?;
+    fn pin_for_writing(&self, extent: &Extent, offset: u64, length: u64) -> Result<Option<Pin>> {
         if self.access == Access::Read {
+            self.pin_in(extent, offset, length, 0)?;
             return Err(Error::refused("write", libc::EACCES, "the mapping has access 'read'"));
         }
-        Ok(pin)
+        self.pin_in(extent, offset, length, libc::PROT_WRITE)
     }
 
     /// Copies bytes from `offset` into `target`.
@@ -244,7 +242,9 @@ impl Region {
     /// # Errors
     /// As [`pin`](Region::pin).
     pub fn read(&self, offset: u64, target: &mut [u8]) -> Result<()> {
-        let Some(pin) = self.pin(offset, target.len().try_into().unwrap_or(u64::MAX))? else { return Ok(()) };
+        let extent = self.extent.read();
+        let length = target.len().try_into().unwrap_or(u64::MAX);
+        let Some(pin) = self.pin_in(&extent, offset, length, libc::PROT_READ)? else { return Ok(()) };
         // SAFETY: the pin holds the mapped source for the whole call; `copy` allows for a target that lies in it.
         unsafe { std::ptr::copy(address(&pin), target.as_mut_ptr(), target.len()) };
         self.verify(pin.span())
@@ -255,9 +255,9 @@ impl Region {
     /// # Errors
     /// As [`pin`](Region::pin); `EACCES` for a region with access 'read'.
     pub fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
-        let Some(pin) = self.pin_for_writing(offset, data.len().try_into().unwrap_or(u64::MAX))? else {
-            return Ok(());
-        };
+        let extent = self.extent.read();
+        let length = data.len().try_into().unwrap_or(u64::MAX);
+        let Some(pin) = self.pin_for_writing(&extent, offset, length)? else { return Ok(()) };
         // SAFETY: the pin holds the mapped, writable target for the whole call; `copy` allows for overlap.
         unsafe { std::ptr::copy(data.as_ptr(), address_mut(&pin), data.len()) };
         self.verify(pin.span())
@@ -268,7 +268,8 @@ impl Region {
     /// # Errors
     /// As [`write`](Region::write).
     pub fn fill(&self, pattern: &[u8], offset: u64, length: u64) -> Result<()> {
-        let Some(pin) = self.pin_for_writing(offset, length)? else { return Ok(()) };
+        let extent = self.extent.read();
+        let Some(pin) = self.pin_for_writing(&extent, offset, length)? else { return Ok(()) };
         let (start, length) = (address_mut(&pin), pin.span().len());
         let byte = match pattern {
             [] => Some(0),
@@ -300,8 +301,9 @@ impl Region {
     /// # Errors
     /// As [`write`](Region::write).
     pub fn copy_within(&self, target: u64, start: u64, length: u64) -> Result<()> {
-        let from = self.pin(start, length)?;
-        let to = self.pin_for_writing(target, length)?;
+        let extent = self.extent.read();
+        let from = self.pin_in(&extent, start, length, libc::PROT_READ)?;
+        let to = self.pin_for_writing(&extent, target, length)?;
         let (Some(from), Some(to)) = (from, to) else { return Ok(()) };
         // SAFETY: both pins hold `length` mapped bytes, the target's writable.
         unsafe { std::ptr::copy(address(&from), address_mut(&to), from.span().len()) };
@@ -311,22 +313,23 @@ impl Region {
 
     /// Writes changed pages of a range to the file and waits until they are there (`msync(2)`, `MS_SYNC`).
     ///
-    /// Pins the range now and returns the work, which may run on another thread.
+    /// Checks the range now and returns the work, which may run on another thread.
     ///
     /// # Errors
-    /// As [`pin`](Region::pin); the work's own errors are `msync(2)`'s, and [`Error::Closed`] when the region was
-    /// unmapped meanwhile.
+    /// As [`pin`](Region::pin); the work's own errors are those and `msync(2)`'s, as of when it runs.
     pub fn flush(self: &Arc<Self>, offset: u64, length: u64) -> Result<impl FnOnce() -> Result<()> + Send + 'static> {
-        let pin = self.pin(offset, length)?;
+        self.pin(offset, length)?;
         let region = self.clone();
         Ok(move || {
-            let Some(pin) = pin else { return Ok(()) };
-            let pages = pin.span().widened(sys::page_size()).ok_or(Error::system("msync", libc::EINVAL))?;
-            if region.access == Access::Write {
-                region.store_again(pages)?;
-                region.sync(pages)?;
-            }
-            region.verify(pages)
+            region.steadily(offset, length, 0, |pin| {
+                let Some(pin) = pin else { return Ok(()) };
+                let pages = pin.span().widened(sys::page_size()).ok_or(Error::system("msync", libc::EINVAL))?;
+                if region.access == Access::Write {
+                    region.store_again(pages)?;
+                    region.sync(pages)?;
+                }
+                region.verify(pages)
+            })
         })
     }
 
@@ -348,12 +351,12 @@ impl Region {
 
     /// A range of addresses as a fault of this region.
     pub(crate) fn fault_at(&self, span: Span, kind: Kind) -> Error {
-        self.tag.as_ref().map_or(Error::Closed, |(_, log)| Error::Fault(log.within(span, kind)))
+        Error::Fault(self.tag.log.within(span, kind))
     }
 
     /// As [`FaultLog::read_elsewhere`].
-    pub(crate) fn read_elsewhere(&self) -> Option<fault::Reader<'_>> {
-        self.tag.as_ref().map(|(_, log)| log.read_elsewhere())
+    pub(crate) fn read_elsewhere(&self) -> fault::Reader<'_> {
+        self.tag.log.read_elsewhere()
     }
 
     /// Fails if a part of `span` is not the file's.
@@ -362,16 +365,16 @@ impl Region {
             return Err(Error::Closed);
         }
         fault::settle();
-        match self.tag.as_ref().and_then(|(_, log)| log.patched(span)) {
+        match self.tag.log.patched(span) {
             Some(fault) => Err(Error::Fault(fault)),
             None => Ok(()),
         }
     }
 
     /// Tries to bring pages into the file that it could not take when they were written.
-    fn store_again(&self, pages: Span) -> Result<()> {
+    pub(crate) fn store_again(&self, pages: Span) -> Result<()> {
         fault::settle();
-        let Some((_, log)) = &self.tag else { return Ok(()) };
+        let log = &self.tag.log;
         let no_room = |kind| matches!(kind, Kind::NotStored | Kind::NotLoaded);
         let waits = |patch: &Patch| no_room(patch.kind) && patch.span.intersect(pages).is_some();
         if !log.patches().iter().any(waits) {
@@ -432,7 +435,7 @@ impl Region {
             return Err(Error::Closed);
         }
         fault::settle();
-        let Some((id, log)) = &self.tag else { return Ok(()) };
+        let Tag { id, log, .. } = &self.tag;
         if log.patches().is_empty() {
             return Ok(());
         }
@@ -519,7 +522,7 @@ fn page_size_of(_file: &File, _metadata: &Metadata) -> usize {
     sys::page_size()
 }
 
-fn size_of(mut file: &File, metadata: &Metadata) -> Result<u64> {
+pub(crate) fn size_of(mut file: &File, metadata: &Metadata) -> Result<u64> {
     let kind = metadata.file_type();
     if kind.is_file() {
         Ok(metadata.len())
@@ -533,7 +536,11 @@ fn size_of(mut file: &File, metadata: &Metadata) -> Result<u64> {
 }
 
 /// Lets a file grow from `size` to `end` bytes; after a failure it has its old length again.
-fn grow(file: &File, size: u64, end: u64, preallocate: bool) -> Result<()> {
+pub(crate) fn grow(file: &File, size: u64, end: u64, preallocate: bool) -> Result<()> {
+    // The kernel would not only refuse: it sends SIGXFSZ, which ends the process.
+    if end > sys::file_size_limit() {
+        return Err(Error::refused("ftruncate", libc::EFBIG, "more than the limit RLIMIT_FSIZE of the process"));
+    }
     let truncate = |length| file.set_len(length).map_err(|error| Error::from_io("ftruncate", &error));
     let grown = if preallocate {
         match sys::allocate(file, size, end.saturating_sub(size)) {

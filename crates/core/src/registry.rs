@@ -13,6 +13,8 @@
 //! * **loose**: mapped, for the sake of its pins only: a view outlived the object that it came from.
 //! * **retired**: the file and its memory are gone, the addresses are still taken, because a view of them exists.
 //!   A stray read finds zeros and never somebody else's memory.
+//! * **reserved**: no memory and no file, but taken: room into which a mapping grows, or from which it has shrunk (see
+//!   [`extent`]). Retired when its owner lets go of it.
 //! * **free**: unmapped, and unknown here.
 //!
 //! A [`Pin`] is one reason why addresses must not be reused: a view in JavaScript, or a native call that is
@@ -38,6 +40,10 @@ use crate::range::Span;
 use crate::room;
 use crate::sys;
 use crate::table::{Entry, FileIdentity, Table};
+
+mod extent;
+
+pub use extent::{Owned, Unpinnable};
 
 /// Between changes of the registry and fault handlers.
 pub(crate) static GATE: Gate = Gate { closed: AtomicBool::new(false), inside: AtomicUsize::new(0) };
@@ -102,6 +108,17 @@ enum State {
     Kept,
     Loose,
     Retired,
+    Reserved,
+}
+
+/// Who holds a segment. A pin holds whole segments, so that a pin on a part of a mapping makes that part a segment of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Holds {
+    /// How many pins hold it.
+    pins: u32,
+    /// How many of them start where it starts, and end where it ends: it cannot be one with its neighbour there.
+    starts: u32,
+    ends: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -109,15 +126,14 @@ struct Segment {
     span: Span,
     state: State,
     tag: Tag,
-    /// How many pins hold it, all of it: a pin on a part of a mapping makes that part a segment of its own.
-    pins: u32,
+    holds: Holds,
     /// Its place in the handlers' table; set when it enters the registry.
     slot: usize,
 }
 
 impl Segment {
-    fn new(span: Span, tag: Tag, pins: u32) -> Self {
-        Self { span, state: State::Kept, tag, pins, slot: 0 }
+    fn new(span: Span, tag: Tag) -> Self {
+        Self { span, state: State::Kept, tag, holds: Holds::default(), slot: 0 }
     }
 
     fn entry(&self) -> Entry {
@@ -133,7 +149,7 @@ impl Segment {
     }
 
     fn is_live(&self) -> bool {
-        self.state != State::Retired
+        matches!(self.state, State::Kept | State::Loose)
     }
 
     fn belongs_to(&self, owner: Option<u64>) -> bool {
@@ -142,21 +158,27 @@ impl Segment {
 
     /// Whether nobody needs it: not its owner, and no view and no running call.
     fn is_free(&self) -> bool {
-        self.state != State::Kept && self.pins == 0
+        matches!(self.state, State::Loose | State::Retired) && self.holds.pins == 0
     }
 
-    /// Whether this segment and the one that follows could be one. Not while they are pinned: a pin holds whole segments.
+    /// Whether this segment and the one that follows could be one. Not where a pin begins or ends: it holds whole segments.
     fn continues_as(&self, next: &Self) -> bool {
         self.span.end() == next.span.start()
-            && (self.pins, next.pins) == (0, 0)
+            && (self.holds.pins, self.holds.ends, next.holds.starts) == (next.holds.pins, 0, 0)
             && (self.state, self.tag.id) == (next.state, next.tag.id)
             && (self.tag.prot, self.tag.huge) == (next.tag.prot, next.tag.huge)
+            && self.offset_at(next.span.start()) == next.tag.offset
+    }
+
+    /// The offset in the file that belongs to an address of the segment, or to the one behind it.
+    fn offset_at(&self, address: usize) -> u64 {
+        let skipped = u64::try_from(address.saturating_sub(self.span.start())).unwrap_or(0);
+        self.tag.offset.saturating_add(skipped)
     }
 
     /// The part of this segment that is `span`, with the file offset that belongs to it.
     fn part(&self, span: Span) -> Self {
-        let skipped = u64::try_from(span.start().saturating_sub(self.span.start())).unwrap_or(0);
-        let tag = Tag { offset: self.tag.offset.saturating_add(skipped), ..self.tag.clone() };
+        let tag = Tag { offset: self.offset_at(span.start()), ..self.tag.clone() };
         Self { span, tag, ..*self }
     }
 }
@@ -246,7 +268,8 @@ impl Registry {
         for (span, kind) in fault::records() {
             for segment in self.overlapping(span) {
                 if let Some(part) = segment.span.intersect(span) {
-                    fault::enter(segment.tag.id, &segment.tag.log, part, kind);
+                    let at = segment.offset_at(part.start());
+                    fault::enter(segment.tag.id, &segment.tag.log, part, at, kind);
                 }
             }
         }
@@ -290,7 +313,8 @@ impl Registry {
     fn split(&mut self, address: usize) {
         let Some((&start, segment)) = self.segments.range(..address).next_back() else { return };
         let (Some(left), Some(right)) = (segment.span.before(address), segment.span.from(address)) else { return };
-        let (left, right) = (segment.part(left), segment.part(right));
+        let (mut left, mut right) = (segment.part(left), segment.part(right));
+        (left.holds.ends, right.holds.starts) = (0, 0);
         self.remove(start);
         self.insert(left);
         self.insert(right);
@@ -306,7 +330,8 @@ impl Registry {
     /// Makes one segment of the two that meet at `address`, if they could be one.
     fn join(&mut self, address: usize) {
         let Some((left, right)) = self.joint(address) else { return };
-        let joined = Segment { span: left.span.union(right.span), ..left.clone() };
+        let holds = Holds { ends: right.holds.ends, ..left.holds };
+        let joined = Segment { span: left.span.union(right.span), holds, ..left.clone() };
         self.remove(address);
         self.remove(joined.span.start());
         self.insert(joined);
@@ -324,20 +349,20 @@ impl Registry {
         if self.segments.is_empty() {
             sys::rouse_watcher();
         }
-        let whole = Segment::new(span, tag, 0);
+        let whole = Segment::new(span, tag);
         let mut reached = span.start();
         for start in self.carve(span) {
             let Some(old) = self.remove(start) else { continue };
-            self.insert_part(&whole, reached, start, 0);
-            self.insert_part(&whole, start, old.span.end(), old.pins);
+            self.insert_part(&whole, reached, start, Holds::default());
+            self.insert_part(&whole, start, old.span.end(), old.holds);
             reached = old.span.end();
         }
-        self.insert_part(&whole, reached, span.end(), 0);
+        self.insert_part(&whole, reached, span.end(), Holds::default());
     }
 
-    fn insert_part(&mut self, whole: &Segment, start: usize, end: usize, pins: u32) {
+    fn insert_part(&mut self, whole: &Segment, start: usize, end: usize, holds: Holds) {
         if let Some(part) = Span::between(start, end) {
-            self.insert(Segment { pins, ..whole.part(part) });
+            self.insert(Segment { holds, ..whole.part(part) });
         }
     }
 
@@ -386,19 +411,26 @@ impl Registry {
 
     /// Whether a view or a running call holds any address of `span`.
     pub fn is_pinned(&self, span: Span) -> bool {
-        self.overlapping(span).any(|segment| segment.pins > 0)
+        self.overlapping(span).any(|segment| segment.holds.pins > 0)
     }
 
     /// Notes that pages of ours have a new protection.
     pub fn set_prot(&mut self, span: Span, prot: i32) {
-        for start in self.carve(span) {
-            if let Some(segment) = self.segments.get_mut(&start).filter(|segment| segment.is_live()) {
+        let starts = self.carve(span);
+        for start in &starts {
+            if let Some(segment) = self.segments.get_mut(start).filter(|segment| segment.is_live()) {
                 segment.tag.prot = prot;
                 TABLE.set(segment.slot, &segment.entry());
             }
         }
-        self.join(span.start());
-        self.join(span.end());
+        self.join_all(starts, span);
+    }
+
+    /// Makes one segment of neighbours in `span`, which was carved into segments that start at `starts`, and at its borders.
+    fn join_all(&mut self, starts: Vec<usize>, span: Span) {
+        for border in starts.into_iter().chain([span.end()]) {
+            self.join(border);
+        }
     }
 
     /// Forgets what was in `span`: the kernel has just unmapped or moved it.
@@ -417,8 +449,9 @@ impl Registry {
         // Nothing is cut before the kernel has agreed to it: it refuses to unmap a part of a huge page.
         let parts: Vec<(Span, bool)> = self
             .overlapping(span)
-            .filter(|segment| segment.is_live() && segment.belongs_to(owner))
-            .filter_map(|segment| Some((segment.span.intersect(span)?, segment.pins > 0)))
+            .filter(|segment| segment.is_live() || (segment.state == State::Reserved && owner.is_some()))
+            .filter(|segment| segment.belongs_to(owner))
+            .filter_map(|segment| Some((segment.span.intersect(span)?, segment.holds.pins > 0)))
             .collect();
         for (part, is_pinned) in parts {
             if is_pinned {
@@ -436,31 +469,53 @@ impl Registry {
     fn note_retired(&mut self, span: Span) {
         self.split(span.start());
         self.split(span.end());
-        if let Some(segment) = self.segments.get_mut(&span.start()) {
-            segment.state = State::Retired;
-            // A retired range has no file: its descriptor is let go with the last live segment.
-            self.files.extend(segment.tag.file.take());
-            TABLE.set(segment.slot, &segment.entry());
-            self.live = self.live.saturating_sub(1);
+        self.set_state(span.start(), State::Retired);
+    }
+
+    /// Changes the state of the segment that starts at `start`.
+    fn set_state(&mut self, start: usize, state: State) {
+        let Some(segment) = self.segments.get_mut(&start) else { return };
+        let was_live = segment.is_live();
+        segment.state = state;
+        match (was_live, segment.is_live()) {
+            (true, false) => {
+                // What is not live has no file: its descriptor is let go with the last live segment.
+                self.files.extend(segment.tag.file.take());
+                self.live = self.live.saturating_sub(1);
+            }
+            (false, true) => self.live = self.live.saturating_add(1),
+            _ => {}
         }
+        TABLE.set(segment.slot, &segment.entry());
     }
 
     /// The owner of `span` is gone without a release: its pages stay as long as they are pinned.
     fn loosen(&mut self, span: Span, owner: u64) {
         for start in self.carve(span) {
-            let segment = self.segments.get_mut(&start);
-            if let Some(segment) = segment.filter(|one| one.state == State::Kept && one.tag.id == owner) {
-                segment.state = State::Loose;
+            if self.segments.get(&start).is_some_and(|segment| segment.tag.id == owner) {
+                self.disown(start);
             }
         }
         self.free_unused(span);
+    }
+
+    /// The segment that starts at `start` stays for its pins only.
+    fn disown(&mut self, start: usize) {
+        match self.segments.get(&start).map(|segment| segment.state) {
+            Some(State::Kept) => self.set_state(start, State::Loose),
+            Some(State::Reserved) => self.set_state(start, State::Retired),
+            _ => {}
+        }
     }
 
     /// Holds a range. Where it is a part of a segment, that becomes a segment of its own: only with the gate closed.
     fn pin(&mut self, pages: Span) {
         for start in self.carve(pages) {
             if let Some(segment) = self.segments.get_mut(&start) {
-                segment.pins = segment.pins.saturating_add(1);
+                let more = |count: &mut u32, condition| *count = count.saturating_add(u32::from(condition));
+                more(&mut segment.holds.pins, true);
+                more(&mut segment.holds.starts, segment.span.start() == pages.start());
+                more(&mut segment.holds.ends, segment.span.end() == pages.end());
             }
         }
     }
@@ -475,7 +530,10 @@ impl Registry {
     fn unpin(&mut self, pages: Span) -> Chore {
         let mut chore = Chore::None;
         for (_, segment) in self.segments.range_mut(pages.start()..pages.end()) {
-            segment.pins = segment.pins.saturating_sub(1);
+            let less = |count: &mut u32, condition| *count = count.saturating_sub(u32::from(condition));
+            less(&mut segment.holds.pins, true);
+            less(&mut segment.holds.starts, segment.span.start() == pages.start());
+            less(&mut segment.holds.ends, segment.span.end() == pages.end());
             if segment.is_free() {
                 chore = chore.max(if segment.is_live() { Chore::Free } else { Chore::Sweep });
             }
@@ -641,61 +699,14 @@ impl Drop for Pin {
     }
 }
 
-/// Owns a mapping in the registry. Dropped without a [`release`](Owned::release), its pages stay for their pins only.
-#[derive(Debug)]
-pub struct Owned {
-    span: Span,
-    id: u64,
-}
-
-impl Owned {
-    /// Registers a fresh mapping.
-    pub fn adopt(span: Span, tag: Tag) -> Self {
-        let id = tag.id;
-        change().adopt(span, Tag { owned: true, ..tag });
-        Self { span, id }
-    }
-
-    /// The whole pages.
-    pub fn span(&self) -> Span {
-        self.span
-    }
-
-    /// Pins the mapping for the sake of a part of it; `None` if any of that part was unmapped.
-    pub fn pin(&self, part: Span) -> Option<Pin> {
-        let registry = REGISTRY.lock();
-        // All of it, and not the part: calls that read here and there leave it one segment.
-        if registry.is_live(self.span, Some(self.id)) {
-            return Pin::hold(registry, part, self.span);
-        }
-        drop(registry);
-        Pin::of(part, Some(self.id))
-    }
-
-    /// Lets go of the pages now. A second call finds nothing to do.
-    ///
-    /// # Errors
-    /// As [`Registry::release`].
-    pub fn release(&self) -> Result<()> {
-        change().release(self.span, Some(self.id))
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        change().loosen(self.span, self.id);
-    }
-}
-
 /// An environment has ended: its objects are gone, whether or not its runtime says so of each. Their pages stay as long
 /// as they are pinned: a view may have gone to another environment.
 pub fn abandon(owner: usize) {
     let mut registry = change();
-    let is_its = |segment: &&mut Segment| segment.tag.owned && segment.tag.log.owner == owner;
-    for segment in registry.segments.values_mut().filter(is_its) {
-        if segment.state == State::Kept {
-            segment.state = State::Loose;
-        }
+    let is_its = |segment: &&Segment| segment.tag.owned && segment.tag.log.owner == owner;
+    let its: Vec<usize> = registry.segments.values().filter(is_its).map(|segment| segment.span.start()).collect();
+    for start in its {
+        registry.disown(start);
     }
     let unused: Vec<Span> = registry.segments.values().filter(|one| one.is_free()).map(|one| one.span).collect();
     for span in unused {
@@ -767,28 +778,28 @@ mod tests {
     fn release_unmaps_what_nobody_holds() {
         let map = owned(3);
         map.release().unwrap();
-        assert!(is_free(map.span()));
+        assert!(is_free(map.held()));
         map.release().unwrap();
     }
 
     #[test]
     fn release_retires_what_a_pin_holds() {
         let map = owned(3);
-        let middle = Pin::new(page(map.span(), 1)).unwrap();
+        let middle = Pin::new(page(map.held(), 1)).unwrap();
         map.release().unwrap();
-        assert!(is_free(page(map.span(), 0)));
-        assert!(!is_free(page(map.span(), 1)));
-        assert!(is_free(page(map.span(), 2)));
-        assert!(map.pin(middle.span()).is_none());
+        assert!(is_free(page(map.held(), 0)));
+        assert!(!is_free(page(map.held(), 1)));
+        assert!(is_free(page(map.held(), 2)));
+        assert!(map.pin(middle.span(), 0).is_err());
         drop(middle);
         census();
-        assert!(is_free(page(map.span(), 1)));
+        assert!(is_free(page(map.held(), 1)));
     }
 
     #[test]
     fn a_dropped_owner_leaves_pinned_pages_mapped() {
         let map = owned(2);
-        let span = map.span();
+        let span = map.held();
         let pin = Pin::new(page(span, 1)).unwrap();
         let twin = pin.clone();
         drop(map);
@@ -803,11 +814,11 @@ mod tests {
     #[test]
     fn an_owner_never_touches_its_successor() {
         let first = owned(1);
-        let span = first.span();
+        let span = first.held();
         first.release().unwrap();
         sys::reserve(span).unwrap();
         let second = Owned::adopt(span, tag(span));
-        assert!(first.pin(span).is_none());
+        assert!(first.pin(span, 0).is_err());
         first.release().unwrap();
         drop(first);
         assert!(lock().is_live(span, None));
@@ -819,49 +830,49 @@ mod tests {
     fn pins_on_parts_leave_one_segment_behind() {
         let map = owned(4);
         let before = census();
-        let pins = [0, 1, 1, 3].map(|index| Pin::new(page(map.span(), index)).unwrap());
+        let pins = [0, 1, 1, 3].map(|index| Pin::new(page(map.held(), index)).unwrap());
         assert!(census().live > before.live);
         drop(pins);
         assert_eq!(census(), before);
-        assert!(!lock().is_pinned(map.span()));
+        assert!(!lock().is_pinned(map.held()));
     }
 
     #[test]
     fn neighbouring_pins_are_dropped_one_by_one() {
         let map = owned(2);
-        let [first, second] = [0, 1].map(|index| Pin::new(page(map.span(), index)).unwrap());
-        let whole = map.pin(map.span()).unwrap();
+        let [first, second] = [0, 1].map(|index| Pin::new(page(map.held(), index)).unwrap());
+        let whole = map.pin(map.held(), 0).unwrap();
         drop(first);
         map.release().unwrap();
         drop(whole);
         census();
-        assert!(is_free(page(map.span(), 0)));
-        assert!(!is_free(page(map.span(), 1)));
+        assert!(is_free(page(map.held(), 0)));
+        assert!(!is_free(page(map.held(), 1)));
         drop(second);
         census();
-        assert!(is_free(page(map.span(), 1)));
+        assert!(is_free(page(map.held(), 1)));
     }
 
     #[test]
     fn a_mapping_that_replaces_another_is_held_by_its_pins() {
         let first = owned(3);
-        let pin = Pin::new(page(first.span(), 1)).unwrap();
-        change().adopt(first.span(), tag(first.span()));
-        assert!(first.pin(page(first.span(), 1)).is_none());
-        assert!(lock().is_pinned(page(first.span(), 1)));
-        assert!(!lock().is_pinned(page(first.span(), 0)));
-        change().release(first.span(), None).unwrap();
-        assert!(!is_free(page(first.span(), 1)));
+        let pin = Pin::new(page(first.held(), 1)).unwrap();
+        change().adopt(first.held(), tag(first.held()));
+        assert!(first.pin(page(first.held(), 1), 0).is_err());
+        assert!(lock().is_pinned(page(first.held(), 1)));
+        assert!(!lock().is_pinned(page(first.held(), 0)));
+        change().release(first.held(), None).unwrap();
+        assert!(!is_free(page(first.held(), 1)));
         drop(pin);
         census();
-        assert!(is_free(first.span()));
+        assert!(is_free(first.held()));
     }
 
     #[test]
     fn gaps_are_what_is_not_ours() {
         let map = owned(3);
-        change().release(page(map.span(), 1), None).unwrap();
-        assert_eq!(lock().gaps(map.span()), [page(map.span(), 1)]);
-        assert!(!lock().is_live(map.span(), None));
+        change().release(page(map.held(), 1), None).unwrap();
+        assert_eq!(lock().gaps(map.held()), [page(map.held(), 1)]);
+        assert!(!lock().is_live(map.held(), None));
     }
 }

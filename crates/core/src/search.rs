@@ -112,34 +112,44 @@ impl Region {
 
     /// Looks for the first place of `needle` from `from` on, in one slice.
     ///
-    /// Pins the slice now and returns the work, which may run on another thread.
+    /// Checks the slice now and returns the work, which may run on another thread.
     ///
     /// # Errors
-    /// As [`pin`](Region::pin); the work's own are those of [`index_of`](Region::index_of).
+    /// As [`pin`](Region::pin), now and when it runs; the work's own are those of [`index_of`](Region::index_of).
     pub fn find(
         self: &Arc<Self>,
         needle: &Arc<Needle>,
         from: u64,
     ) -> Result<impl FnOnce() -> Result<Progress> + Send + 'static> {
+        let (slice, _) = self.slice_to_search(needle, from);
+        self.pin(from, slice)?;
+        let (region, needle) = (self.clone(), needle.clone());
+        Ok(move || {
+            // What is told as closed was cut off or moved meanwhile: then the slice is searched again.
+            let _reader = region.read_elsewhere();
+            let (slice, next) = region.slice_to_search(&needle, from);
+            region.steadily(from, slice, libc::PROT_READ, |pin| {
+                let at = Forward::new(&needle.0).find(bytes_of(pin));
+                let seen = at.map_or(u64::MAX, wide).saturating_add(wide(needle.0.len()));
+                region.verify_part(pin, 0..usize::try_from(seen).unwrap_or(usize::MAX))?;
+                Ok(match (at, next) {
+                    (Some(at), _) => Progress::Found(from.saturating_add(wide(at))),
+                    (None, Some(next)) => Progress::Next(next),
+                    (None, None) => Progress::Nowhere,
+                })
+            })
+        })
+    }
+
+    /// How many bytes from `from` on one slice has, and where the next one starts.
+    fn slice_to_search(&self, needle: &Needle, from: u64) -> (u64, Option<u64>) {
         let length = needle.0.len();
         let overlap = length.saturating_sub(1);
         // Not shorter than the needle: however long that is, each byte is looked at in two slices at most.
         let slice = wide(SLICE.max(length).saturating_add(overlap));
-        let to = from.saturating_add(slice).min(self.size());
-        let next = (to < self.size()).then_some(to.saturating_sub(wide(overlap)));
-        let pin = self.pin(from, to.saturating_sub(from))?;
-        let (region, needle) = (self.clone(), needle.clone());
-        Ok(move || {
-            let _reader = region.read_elsewhere();
-            let at = Forward::new(&needle.0).find(bytes_of(pin.as_ref()));
-            let seen = at.map_or(u64::MAX, wide).saturating_add(wide(length));
-            region.verify_part(pin.as_ref(), 0..usize::try_from(seen).unwrap_or(usize::MAX))?;
-            Ok(match (at, next) {
-                (Some(at), _) => Progress::Found(from.saturating_add(wide(at))),
-                (None, Some(next)) => Progress::Next(next),
-                (None, None) => Progress::Nowhere,
-            })
-        })
+        let size = self.size();
+        let to = from.saturating_add(slice).min(size);
+        (to.saturating_sub(from), (to < size).then_some(to.saturating_sub(wide(overlap))))
     }
 
     /// Calls `take` with the lines from `start` on, in order: not more than `most`, and not many bytes at a time, but at least one
@@ -158,7 +168,8 @@ impl Region {
 
     /// Does `search` with the bytes from `from` to `to`. It returns its result and which of the bytes it looked at.
     fn search<T>(&self, from: u64, to: u64, search: impl FnOnce(&[u8]) -> (T, Range<usize>)) -> Result<T> {
-        let pin = self.pin(from, to.saturating_sub(from))?;
+        let extent = self.extent.read();
+        let pin = self.pin_in(&extent, from, to.saturating_sub(from), libc::PROT_READ)?;
         let (result, seen) = search(bytes_of(pin.as_ref()));
         self.verify_part(pin.as_ref(), seen)?;
         Ok(result)

@@ -16,6 +16,7 @@
 //! is an error.
 
 use std::ffi::c_void;
+use std::sync::atomic::AtomicU32;
 use std::sync::OnceLock;
 
 use mmap_native_core::registry::Pin;
@@ -104,6 +105,26 @@ fn create_detachable(env: &Env, start: *mut c_void, length: usize, pin: Pin) -> 
     check(status)?;
     Ok(buffer)
 }
+
+/// An ArrayBuffer over a number that lives as long as the process; `None` where the runtime allows none.
+pub fn over_static(env: &Env, number: &'static AtomicU32) -> napi::Result<Option<Unknown<'static>>> {
+    let no_hint = std::ptr::null_mut();
+    let mut result = std::ptr::null_mut();
+    // SAFETY: the number is never freed, and is only read and written atomically.
+    let status = unsafe {
+        let start = number.as_ptr().cast();
+        sys::napi_create_external_arraybuffer(env.raw(), start, 4, Some(keep), no_hint, &raw mut result)
+    };
+    if status == sys::Status::napi_no_external_buffers_allowed {
+        return Ok(None);
+    }
+    check(status)?;
+    // SAFETY: the call succeeded, so the value is one of this environment's.
+    unsafe { Unknown::from_napi_value(env.raw(), result) }.map(Some)
+}
+
+/// Finalizer of memory that stays.
+unsafe extern "C" fn keep(_env: sys::napi_env, _data: *mut c_void, _hint: *mut c_void) {}
 
 fn created(
     env: &Env,

@@ -8,6 +8,7 @@ mod external;
 mod faults;
 mod mapping;
 mod raw;
+mod resize;
 mod search;
 mod tasks;
 

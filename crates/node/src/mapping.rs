@@ -29,12 +29,17 @@ mod open_flags {
     pub const NO_RESERVE: i32 = 32;
 }
 
-fn map_options(flags: i32) -> MapOptions {
-    MapOptions { populate: flags & open_flags::POPULATE != 0, no_reserve: flags & open_flags::NO_RESERVE != 0 }
+fn map_options(flags: i32, max_length: Option<f64>) -> napi::Result<MapOptions> {
+    Ok(MapOptions {
+        populate: flags & open_flags::POPULATE != 0,
+        no_reserve: flags & open_flags::NO_RESERVE != 0,
+        max_length: max_length.map(|length| exact("maxLength", length)).transpose()?,
+    })
 }
 
 /// Opens and maps a file, given by path or descriptor.
 #[napi]
+#[allow(clippy::too_many_arguments)] // one for each thing asked for; `src/mapping.ts` names them
 pub fn mapping_open(
     env: &Env,
     file: Either3<String, Uint8Array, f64>,
@@ -43,6 +48,7 @@ pub fn mapping_open(
     length: Option<f64>,
     flags: f64,
     mode: f64,
+    max_length: Option<f64>,
 ) -> napi::Result<Handle> {
     let flags = exact_flags("flags", flags)?;
     let mode = exact_flags("mode", mode)?.cast_unsigned();
@@ -59,7 +65,7 @@ pub fn mapping_open(
         exclusive: flags & open_flags::EXCLUSIVE != 0,
         grow: flags & open_flags::GROW != 0,
         preallocate: flags & open_flags::PREALLOCATE != 0,
-        options: map_options(flags),
+        options: map_options(flags, max_length)?,
         owner: owner_of(env),
     };
     let source = match &file {
@@ -73,8 +79,8 @@ pub fn mapping_open(
 
 /// Maps zeroed memory.
 #[napi]
-pub fn mapping_anonymous(env: &Env, length: f64, flags: f64) -> napi::Result<Handle> {
-    let options = map_options(exact_flags("flags", flags)?);
+pub fn mapping_anonymous(env: &Env, length: f64, flags: f64, max_length: Option<f64>) -> napi::Result<Handle> {
+    let options = map_options(exact_flags("flags", flags)?, max_length)?;
     let region = Region::anonymous(exact("length", length)?, options, owner_of(env)).map_err(to_js)?;
     Ok(External::new(Arc::new(region)))
 }
@@ -83,6 +89,12 @@ pub fn mapping_anonymous(env: &Env, length: f64, flags: f64) -> napi::Result<Han
 #[napi]
 pub fn mapping_length(region: &Handle) -> f64 {
     region.len() as f64
+}
+
+/// How often bytes of the mapping were given other addresses.
+#[napi]
+pub fn mapping_moves(region: &Handle) -> f64 {
+    region.moves() as f64
 }
 
 /// The address of the first byte; 0 for a mapping without bytes.

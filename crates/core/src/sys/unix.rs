@@ -422,6 +422,74 @@ pub fn reserve(span: Span) -> Result<()> {
     Err(Error::system("mmap", libc::EEXIST))
 }
 
+/// Takes addresses of the kernel's choice, without memory behind them.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn reserve_anywhere(length: usize) -> Result<Span> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: no MAP_FIXED.
+    let at = unsafe { mmap(0, length, libc::PROT_NONE, flags, -1, 0) }?;
+    Span::new(at, length).ok_or(Error::system("mmap", libc::ENOMEM))
+}
+
+/// Moves private pages to where addresses were reserved. Where they were, the addresses stay taken, with whatever behind them.
+///
+/// # Safety
+/// The caller owns every page of both ranges, which have the same length.
+///
+/// # Errors
+/// As `mremap(2)`: `EINVAL` from kernels before 5.13 for pages of a file; `EFAULT` for more than one mapping, from most.
+#[cfg(target_os = "linux")]
+pub unsafe fn move_away(from: Span, to: Span) -> Result<()> {
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
+    // SAFETY: the caller's contract.
+    unsafe { mremap(from.start(), from.len(), to.len(), flags, to.start()) }.map(|_| ())
+}
+
+/// Copies private pages to where addresses were reserved.
+///
+/// # Safety
+/// The caller owns every page of both ranges, which have the same length; the first can be read.
+///
+/// # Errors
+/// As `mmap(2)`.
+#[cfg(not(target_os = "linux"))]
+pub unsafe fn move_away(from: Span, to: Span) -> Result<()> {
+    // SAFETY: the caller's contract.
+    unsafe { map_zeros(to) }?;
+    // SAFETY: both are mapped, and the target is fresh.
+    unsafe { std::ptr::copy_nonoverlapping(pointer(from), pointer(to), from.len()) };
+    Ok(())
+}
+
+/// Writes zeros.
+///
+/// # Safety
+/// The caller owns every page of the range, which is private memory that can be written.
+pub unsafe fn clear(span: Span) {
+    // SAFETY: the caller's contract.
+    unsafe { std::ptr::write_bytes(pointer(span).cast::<u8>(), 0, span.len()) };
+}
+
+/// `getrlimit(RLIMIT_FSIZE)`: the largest size in bytes that the process may give a file.
+pub fn file_size_limit() -> u64 {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: the call fills the structure or fails.
+    let status = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, limit.as_mut_ptr()) };
+    if status != 0 {
+        return u64::MAX;
+    }
+    // SAFETY: filled by the successful call.
+    let limit = unsafe { limit.assume_init() }.rlim_cur;
+    if limit == libc::RLIM_INFINITY {
+        return u64::MAX;
+    }
+    #[allow(clippy::unnecessary_cast)] // the type differs between platforms
+    let limit = limit as u64;
+    limit
+}
+
 /// Whether anything is mapped in the range, by `/proc/self/maps`; `false` where there is no such file.
 pub fn has_mappings(span: Span) -> bool {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
@@ -536,9 +604,20 @@ pub struct MapOptions {
     pub populate: bool,
     /// Set no swap space aside (`MAP_NORESERVE`; Linux).
     pub no_reserve: bool,
+    /// Take addresses for so many bytes, and never move.
+    pub max_length: Option<u64>,
 }
 
 impl MapOptions {
+    /// The bits of the flags of `mmap(2)` that stand for them.
+    pub fn flags(self) -> i32 {
+        #[cfg(target_os = "linux")]
+        let populate = if self.populate { libc::MAP_POPULATE } else { 0 };
+        #[cfg(not(target_os = "linux"))]
+        let populate = 0;
+        populate | if self.no_reserve { libc::MAP_NORESERVE } else { 0 }
+    }
+
     fn builder(self) -> memmap2::MmapOptions {
         let mut builder = memmap2::MmapOptions::new();
         if self.populate {

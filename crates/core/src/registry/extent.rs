@@ -1,0 +1,216 @@
+//! A mapping that can grow and shrink where it is: pages, and behind them addresses that are taken for it.
+//!
+//! ```text
+//!   held.start                       pages.end                                          held.end
+//!      |<---------- pages ------------->|<------------------ reserved ------------------->|
+//!      |   kept: memory, a file         |   no memory, no file, nobody else's             |
+//!                     vacate() <--------|--------> occupy()                               |-----> widen()
+//! ```
+//!
+//! Its pins hold all of it, and not only the pages of the moment: so the border can move under them, and a mapping that grew a
+//! thousand times with a view made each time is still two segments. What is vacated is as what is retired: a stray
+//! access finds zeros.
+
+use super::{change, retire, Pin, Registry, State, Tag, REGISTRY};
+use crate::error::{Error, Result};
+use crate::range::Span;
+use crate::sys;
+
+/// Owns a mapping in the registry. Dropped without a [`release`](Owned::release), its pages stay for their pins only.
+#[derive(Debug)]
+pub struct Owned {
+    held: Span,
+    pages: Option<Span>,
+    id: u64,
+}
+
+/// Why there is no pin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unpinnable {
+    /// A part of the range was unmapped.
+    Gone,
+    /// A page does not allow what is to be done: this part of the range.
+    Protected(Span),
+}
+
+impl Owned {
+    /// Registers a fresh mapping.
+    pub fn adopt(span: Span, tag: Tag) -> Self {
+        let id = tag.id;
+        change().adopt(span, Tag { owned: true, ..tag });
+        Self { held: span, pages: Some(span), id }
+    }
+
+    /// Registers addresses that were just taken for a mapping to grow into. It has no pages yet.
+    pub fn reserve(held: Span, tag: Tag) -> Self {
+        let id = tag.id;
+        change().adopt_reserved(held, Tag { owned: true, file: None, ..tag });
+        Self { held, pages: None, id }
+    }
+
+    /// All addresses that are taken for it.
+    pub fn held(&self) -> Span {
+        self.held
+    }
+
+    /// The whole pages.
+    pub fn pages(&self) -> Option<Span> {
+        self.pages
+    }
+
+    /// The address behind the last page.
+    fn end(&self) -> usize {
+        self.pages.map_or(self.held.start(), Span::end)
+    }
+
+    /// Pins the mapping for the sake of a part of it, to do with it what needs the protection `prot` (`PROT_*`; 0 for nothing).
+    ///
+    /// # Errors
+    /// [`Unpinnable`].
+    pub fn pin(&self, part: Span, prot: i32) -> std::result::Result<Pin, Unpinnable> {
+        let registry = REGISTRY.lock();
+        let denied = registry.overlapping(part).find(|segment| segment.is_live() && segment.tag.prot & prot != prot);
+        if let Some(span) = denied.and_then(|segment| segment.span.intersect(part)) {
+            return Err(Unpinnable::Protected(span));
+        }
+        // All of it, and not the part: calls that read here and there leave it one segment.
+        if registry.is_intact(self) {
+            return Pin::hold(registry, part, self.held).ok_or(Unpinnable::Gone);
+        }
+        drop(registry);
+        Pin::of(part, Some(self.id)).ok_or(Unpinnable::Gone)
+    }
+
+    /// Lets go of pages and reserved addresses now. A second call finds nothing to do.
+    ///
+    /// # Errors
+    /// As [`Registry::release`].
+    pub fn release(&self) -> Result<()> {
+        change().release(self.held, Some(self.id))
+    }
+
+    /// Takes more addresses behind those that it has, if they are nobody's.
+    ///
+    /// # Errors
+    /// `EEXIST`, `ENOMEM`.
+    pub fn widen(&mut self, length: usize, tag: Tag) -> Result<()> {
+        let wider = Span::new(self.held.start(), length).ok_or(Error::system("mmap", libc::ENOMEM))?;
+        let Some(added) = wider.from(self.held.end()) else { return Ok(()) };
+        let mut registry = change();
+        sys::reserve(added)?;
+        let offset = tag.offset.saturating_add(u64::try_from(self.held.len()).unwrap_or(0));
+        registry.adopt_reserved(added, Tag { owned: true, file: None, offset, ..tag });
+        registry.join(added.start());
+        self.held = wider;
+        Ok(())
+    }
+
+    /// Lets `map` put pages into the reserved addresses up to `end`. It is told where, and the offset in the file of `tag` that
+    /// belongs there, and returns which of them have another protection than `tag` says.
+    ///
+    /// # Errors
+    /// As `map`; `EINVAL` if a raw call has taken the addresses. Nothing is changed then.
+    pub fn occupy(
+        &mut self,
+        end: usize,
+        tag: &Tag,
+        map: impl FnOnce(&Registry, Span, u64) -> Result<Vec<(Span, i32)>>,
+    ) -> Result<()> {
+        let Some(added) = Span::between(self.end(), end) else { return Ok(()) };
+        let mut registry = change();
+        if !registry.is_intact(self) || !self.held.contains(added) {
+            return Err(Error::refused(
+                "mmap",
+                libc::EINVAL,
+                "a part of the mapping was unmapped or replaced by a raw call",
+            ));
+        }
+        let skipped = u64::try_from(added.start().saturating_sub(self.held.start())).unwrap_or(0);
+        let rights = map(&registry, added, tag.offset.saturating_add(skipped)).inspect_err(|_| {
+            // The kernel may have unmapped them before it failed: then they are taken again, and otherwise this fails.
+            let _ = sys::reserve(added);
+        })?;
+        registry.set_occupied(added, tag);
+        for (part, prot) in rights {
+            registry.set_prot(part, prot);
+        }
+        self.pages = Span::between(self.held.start(), end);
+        Ok(())
+    }
+
+    /// Lets go of the pages from `end` on, and keeps their addresses.
+    ///
+    /// # Errors
+    /// `ENOMEM`. Nothing is changed then.
+    pub fn vacate(&mut self, end: usize, tag: &Tag) -> Result<()> {
+        let Some(left) = self.pages.and_then(|pages| pages.from(end)) else { return Ok(()) };
+        let mut registry = change();
+        if !registry.is_intact(self) {
+            return Err(Error::refused(
+                "mmap",
+                libc::EINVAL,
+                "a part of the mapping was unmapped or replaced by a raw call",
+            ));
+        }
+        retire(left)?;
+        registry.set_vacated(left, tag);
+        self.pages = Span::between(self.held.start(), end);
+        Ok(())
+    }
+
+    /// Whether no raw call has unmapped or replaced a part of it.
+    pub fn is_intact(&self, registry: &Registry) -> bool {
+        registry.is_intact(self)
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        change().loosen(self.held, self.id);
+    }
+}
+
+impl Registry {
+    fn adopt_reserved(&mut self, span: Span, tag: Tag) {
+        self.adopt(span, tag);
+        for start in self.carve(span) {
+            self.set_state(start, State::Reserved);
+        }
+    }
+
+    /// Whether all addresses of a mapping are its own, and all of its pages mapped.
+    fn is_intact(&self, owned: &Owned) -> bool {
+        let mut reached = owned.held.start();
+        let end = owned.end();
+        for segment in self.overlapping(owned.held) {
+            let is_expected = segment.is_live() == (segment.span.start() < end);
+            if segment.tag.id != owned.id || !is_expected || segment.span.start() > reached {
+                return false;
+            }
+            reached = segment.span.end();
+        }
+        reached >= owned.held.end()
+    }
+
+    fn set_occupied(&mut self, span: Span, tag: &Tag) {
+        let starts = self.carve(span);
+        for &start in &starts {
+            if let Some(segment) = self.segments.get_mut(&start) {
+                segment.tag = Tag { owned: true, offset: segment.tag.offset, ..tag.clone() };
+            }
+            self.set_state(start, State::Kept);
+        }
+        self.join_all(starts, span);
+    }
+
+    fn set_vacated(&mut self, span: Span, tag: &Tag) {
+        let starts = self.carve(span);
+        for &start in &starts {
+            if let Some(segment) = self.segments.get_mut(&start) {
+                segment.tag.prot = tag.prot;
+            }
+            self.set_state(start, State::Reserved);
+        }
+        self.join_all(starts, span);
+    }
+}

@@ -1,0 +1,13 @@
+/** How this thread learns that a mapping has another length: any thread may resize it. */
+import { native } from './native'
+
+const memory = native.resizes()
+const count = memory === undefined ? undefined : new Uint32Array(memory)
+
+/**
+ * How many resizes there were in the process, modulo 2^32. As long as it stays the same, so does every length. Where the runtime
+ * cannot show it, it is never the same: `NaN`.
+ */
+export function resizes(): number {
+  return count === undefined ? Number.NaN : Atomics.load(count, 0)
+}
