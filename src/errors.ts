@@ -148,6 +148,7 @@ export function fromNative(thrown: unknown, path?: string | Buffer, prefix = '')
       `The value of "${prefix}${first}" is out of range. It must be >= 0 and <= ${second} (${third})`,
     )
   }
+  if (kind === 'unavailable') return unavailable(first, second)
   if (kind === 'system') return systemError(Number(first), second, third, path)
   return thrown
 }

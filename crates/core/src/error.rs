@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::fault::Fault;
+use crate::sys;
 
 /// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -32,9 +33,21 @@ pub enum Error {
         /// What sets that limit.
         limit: &'static str,
     },
+    /// The platform has nothing of the kind.
+    Unavailable {
+        /// What was asked for.
+        feature: &'static str,
+        /// Why it cannot be had.
+        reason: &'static str,
+    },
 }
 
 impl Error {
+    /// What this platform lacks.
+    pub fn unavailable(feature: &'static str, reason: &'static str) -> Self {
+        Self::Unavailable { feature, reason }
+    }
+
     /// The failure of `syscall` with `errno`.
     pub fn system(syscall: &'static str, errno: i32) -> Self {
         Self::refused(syscall, errno, "")
@@ -52,14 +65,14 @@ impl Error {
 
     /// The failure of `syscall` that an [`std::io::Error`] stands for.
     pub fn from_io(syscall: &'static str, error: &std::io::Error) -> Self {
-        Self::system(syscall, error.raw_os_error().unwrap_or(libc::EINVAL))
+        Self::system(syscall, sys::errno_of(error).unwrap_or(libc::EINVAL))
     }
 
     /// The `errno` value, if this is the failure of a system call.
     pub fn errno(&self) -> Option<i32> {
         match self {
             Self::System { errno, .. } => Some(*errno),
-            Self::Closed | Self::Fault(_) | Self::OutOfRange { .. } => None,
+            Self::Closed | Self::Fault(_) | Self::OutOfRange { .. } | Self::Unavailable { .. } => None,
         }
     }
 

@@ -525,9 +525,9 @@ fn page_of(entry: &Entry, address: usize) -> Option<Span> {
 /// `size` is what the file had when the access was last seen to fail: a later one may be another story.
 fn patch(entry: &Entry, page: Span, access: Access, size: Option<u64>) -> Option<(Span, Kind)> {
     if entry.retired {
-        // There may be no room for all of what a mapping has reserved.
-        let extents = [entry.span, page];
-        return extents.into_iter().find(|span| zeros(*span)).map(|span| (span, Kind::Closed));
+        let start = round_down(page.start(), sys::MOST_ZEROS);
+        let lot = Span::between(start, start.saturating_add(sys::MOST_ZEROS)).and_then(|lot| lot.intersect(entry.span));
+        return [lot, Some(page)].into_iter().flatten().find(|lot| zeros(*lot)).map(|lot| (lot, Kind::Closed));
     }
     if access.hardware {
         return zeros(page).then_some((page, Kind::IoError));

@@ -54,6 +54,7 @@ macro_rules! constants {
 }
 
 /// The constants that every Unix has.
+#[cfg(unix)]
 pub const COMMON: &[(&str, i32)] = constants![
     PROT_NONE,
     PROT_READ,
@@ -75,6 +76,24 @@ pub const COMMON: &[(&str, i32)] = constants![
     MADV_WILLNEED,
     MADV_DONTNEED,
     MADV_FREE,
+];
+
+/// The constants that stand for something that Windows can do.
+#[cfg(windows)]
+pub const COMMON: &[(&str, i32)] = constants![
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+    PROT_EXEC,
+    MAP_SHARED,
+    MAP_PRIVATE,
+    MAP_ANONYMOUS,
+    MAP_ANON,
+    MAP_FILE,
+    MS_ASYNC,
+    MS_SYNC,
+    MADV_NORMAL,
+    MADV_WILLNEED,
 ];
 
 /// The constants of this platform beyond [`COMMON`].

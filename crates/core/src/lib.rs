@@ -8,6 +8,7 @@
 //!          |                 fault.rs         accesses that the kernel refuses: patched, recorded, told
 //!          |                    |
 //!        sys/unix.rs         sys/signal.rs    one function for each system call; the signal handler
+//!        sys/windows.rs      sys/exception.rs    the same for Windows
 //! ```
 //!
 //! Every range of addresses that this crate maps is known to the [`registry`]; nothing outside it is
@@ -24,6 +25,10 @@
         clippy::arithmetic_side_effects
     )
 )]
+
+// The numbers of POSIX, by the names that they have elsewhere.
+#[cfg(windows)]
+extern crate mmap_native_posix as libc;
 
 mod atomics;
 pub mod error;

@@ -17,7 +17,6 @@
 //!
 //! Where the kernel lacks that advice, one byte of each page is read, as far as the file goes by its size.
 
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -192,7 +191,7 @@ fn length_in_file(part: Span, tag: &Tag) -> usize {
 fn why_not(page: Span, part: Span, tag: &Tag) -> Kind {
     let skipped = u64::try_from(page.start().saturating_sub(part.start())).unwrap_or(u64::MAX);
     let offset = tag.offset.saturating_add(skipped);
-    let read = tag.file.as_ref().map(|file| file.file.read_at(&mut [0], offset));
+    let read = tag.file.as_ref().map(|file| sys::read_at(&file.file, &mut [0], offset));
     if matches!(read, Some(Ok(1))) {
         Kind::NotLoaded
     } else {
@@ -217,7 +216,7 @@ pub(crate) fn touch_page(page: Span, write: bool) {
 #[cfg(target_os = "linux")]
 const EHWPOISON: i32 = libc::EHWPOISON;
 #[cfg(not(target_os = "linux"))]
-const EHWPOISON: i32 = libc::EFAULT;
+const EHWPOISON: i32 = -1;
 
 #[cfg(test)]
 mod tests {

@@ -110,7 +110,7 @@ impl Span {
 /// How a range of bytes of a file lies in whole pages: see the drawing at the top.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// The offset in the file, rounded down to a page.
+    /// The offset in the file, rounded down to where a mapping may start: a page.
     pub page_offset: u64,
     /// Bytes between the start of the first page and the first byte asked for.
     pub lead: usize,
@@ -121,7 +121,7 @@ pub struct Layout {
 impl Layout {
     /// The layout of `length` bytes from `offset`; `None` if it exceeds the address space or the largest file.
     pub fn new(offset: u64, length: u64) -> Option<Self> {
-        let page = u64::try_from(sys::page_size()).ok()?;
+        let page = u64::try_from(sys::offset_unit()).ok()?;
         let lead = offset.checked_rem(page)?;
         let page_offset = offset.checked_sub(lead)?;
         let map_length = length.checked_add(lead)?;

@@ -4,16 +4,14 @@
 //! [`registry`](crate::registry) whether the range is ours: somebody else's pages are `EPERM`, pages that nobody has
 //! mapped are what POSIX says of them.
 
-use std::os::fd::RawFd;
-
 use crate::error::{Error, Result};
 use crate::fault::FaultLog;
 use crate::flags::{MapFlags, Prot};
 use crate::protect::protect;
 use crate::range::{self, is_page_aligned, Span};
-use crate::registry::{change, lock, retire, Pin, Registry, Tag};
+use crate::registry::{change, flush_files, lock, retire, MappedFile, Pin, Registry, Tag};
 use crate::room;
-use crate::sys;
+use crate::sys::{self, RawFd};
 
 const FOREIGN: &str = "the range holds pages that this package did not map";
 
@@ -35,6 +33,9 @@ pub fn mmap(addr: usize, length: usize, prot: i32, flags: i32, fd: RawFd, offset
         return Err(invalid("offset is not a multiple of the page size"));
     }
     let offset = i64::try_from(offset).map_err(|_| Error::system("mmap", libc::EOVERFLOW))?;
+    if cfg!(windows) && flags & libc::MAP_FIXED != 0 {
+        return Err(Error::unavailable("MAP_FIXED", "Windows cannot replace a part of what is mapped"));
+    }
     let request = Request { prot, flags: MapFlags::from_bits_retain(flags), fd, offset, owner };
     sys::ensure_guard()?;
     // A length that only fits the address space unrounded is more than there is.
@@ -76,7 +77,9 @@ impl Request {
     fn tag(&self, span: Span, unit: usize) -> Tag {
         let offset = u64::try_from(self.offset).unwrap_or(0);
         let log = FaultLog::new(span, self.owner, None);
-        Tag::new(self.prot, self.flags.bits(), None, offset, log).with_huge(unit > sys::page_size())
+        let kept = if self.flags.contains(MapFlags::ANONYMOUS) { None } else { sys::file_to_keep(self.fd) };
+        let file = kept.and_then(|file| file.metadata().ok().map(|metadata| MappedFile::new(file, &metadata)));
+        Tag::new(self.prot, self.flags.bits(), file, offset, log).with_huge(unit > sys::page_size())
     }
 
     /// Whether the address is an order that may replace what is there.
@@ -272,7 +275,11 @@ pub fn msync(addr: usize, length: usize, flags: i32) -> Result<()> {
     }
     let span = aligned_pages("msync", addr, length)?;
     let pin = pin_pages("msync", span)?;
-    sys::msync(pin.span(), flags)
+    sys::msync(pin.span(), flags)?;
+    if flags & libc::MS_SYNC != 0 {
+        flush_files(pin.span())?;
+    }
+    Ok(())
 }
 
 /// `madvise(2)`: tells the kernel how the pages of the range will be used, or what to do with them.

@@ -1,9 +1,7 @@
 //! [`Region`]: one range of bytes of a file, or of memory, behind a `Mapping`.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{Seek, SeekFrom};
-use std::os::fd::RawFd;
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -16,7 +14,7 @@ use crate::prefetch::touch_page;
 use crate::range::{Layout, Span};
 use crate::registry::{self, MappedFile, Pin, Tag, Unpinnable};
 use crate::resize::{Extent, Growth};
-use crate::sys;
+use crate::sys::{self, RawFd};
 
 pub use crate::sys::{Access, MapOptions};
 
@@ -342,7 +340,7 @@ impl Region {
         for page in again.iter().flat_map(|span| span.pieces(sys::page_size())) {
             touch_page(page, true);
         }
-        sys::msync(pages, libc::MS_SYNC).inspect_err(|_| {
+        sys::msync(pages, libc::MS_SYNC).and_then(|()| registry::flush_files(pages)).inspect_err(|_| {
             let mut unsynced = self.unsynced.lock();
             unsynced.extend(again.into_iter().filter(|span| !pages.contains(*span)));
             unsynced.push(pages);
@@ -472,22 +470,18 @@ fn open_file(source: Source<'_>, request: &OpenRequest) -> Result<(File, bool)> 
         Source::Descriptor(fd) => return sys::duplicate(fd).map(|file| (file, false)),
     };
     let writable = request.access == Access::Write || request.grow || request.create.is_some();
-    let mut options = OpenOptions::new();
-    // O_NONBLOCK: opening a FIFO must not wait for its other end; it means nothing for a file.
-    options.read(true).write(writable).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-    if let Some(mode) = request.create {
-        let made = options.clone().create_new(true).mode(mode).open(path);
+    let mut options = sys::open_options(writable, request.create);
+    if request.create.is_some() {
+        let made = options.clone().create_new(true).open(path);
         match made {
             Ok(file) => return Ok((file, true)),
-            Err(error) if !request.exclusive && error.raw_os_error() == Some(libc::EEXIST) => {}
+            Err(error) if !request.exclusive && sys::errno_of(&error) == Some(libc::EEXIST) => {}
             Err(error) => return Err(Error::from_io("open", &error)),
         }
     }
     let opened = match (options.open(path), request.create) {
         // A symbolic link that leads nowhere, or a file removed in between: as O_CREAT alone has it.
-        (Err(error), Some(mode)) if error.raw_os_error() == Some(libc::ENOENT) => {
-            options.create(true).mode(mode).open(path)
-        }
+        (Err(error), Some(_)) if sys::errno_of(&error) == Some(libc::ENOENT) => options.create(true).open(path),
         (opened, _) => opened,
     };
     let file = opened.map_err(|error| Error::from_io("open", &error))?;
@@ -526,7 +520,7 @@ pub(crate) fn size_of(mut file: &File, metadata: &Metadata) -> Result<u64> {
     let kind = metadata.file_type();
     if kind.is_file() {
         Ok(metadata.len())
-    } else if kind.is_block_device() {
+    } else if sys::is_block_device(kind) {
         file.seek(SeekFrom::End(0)).map_err(|error| Error::from_io("lseek", &error))
     } else if kind.is_dir() {
         Err(Error::system("open", libc::EISDIR))
@@ -564,7 +558,7 @@ fn write_zeros(file: &File, mut start: u64, end: u64) -> Result<()> {
     while start < end {
         let length = usize::try_from(end.saturating_sub(start)).unwrap_or(zeros.len()).min(zeros.len());
         let chunk = zeros.get(..length).unwrap_or_default();
-        file.write_all_at(chunk, start).map_err(|error| Error::from_io("write", &error))?;
+        sys::write_all_at(file, chunk, start).map_err(|error| Error::from_io("write", &error))?;
         start = start.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
     }
     Ok(())

@@ -26,8 +26,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
 
@@ -63,7 +61,7 @@ pub struct MappedFile {
 impl MappedFile {
     /// Takes over an open file with these metadata.
     pub fn new(file: File, metadata: &std::fs::Metadata) -> Arc<Self> {
-        let identity = FileIdentity { fd: file.as_raw_fd(), device: metadata.dev(), inode: metadata.ino() };
+        let identity = sys::identify(&file, metadata);
         Arc::new(Self { file, identity })
     }
 }
@@ -406,7 +404,34 @@ impl Registry {
             start = start.min(segment.span.start());
             end = end.max(segment.span.end());
         }
+        if sys::WHOLE_MAPPINGS {
+            // What has become several segments, by `mprotect` for one, is still one mapping to the system.
+            start = self.mapping_around(start).map_or(start, |whole| whole.start().min(start));
+            end = self.mapping_around(end.saturating_sub(1)).map_or(end, |whole| whole.end().max(end));
+        }
         Span::between(start, end)?.widened(sys::page_size())
+    }
+
+    /// All segments around an address that one call has made, and that are live, without a gap.
+    fn mapping_around(&self, address: usize) -> Option<Span> {
+        let (_, segment) = self.segments.range(..=address).next_back()?;
+        let is_next = |whole: Span, next: &Segment| {
+            next.tag.id == segment.tag.id && next.is_live() == segment.is_live() && whole.touches(next.span)
+        };
+        let mut whole = segment.span;
+        for (_, next) in self.segments.range(..segment.span.start()).rev() {
+            if !is_next(whole, next) {
+                break;
+            }
+            whole = whole.union(next.span);
+        }
+        for (_, next) in self.segments.range(segment.span.end()..) {
+            if !is_next(whole, next) {
+                break;
+            }
+            whole = whole.union(next.span);
+        }
+        Some(whole)
     }
 
     /// Whether a view or a running call holds any address of `span`.
@@ -453,6 +478,9 @@ impl Registry {
             .filter(|segment| segment.belongs_to(owner))
             .filter_map(|segment| Some((segment.span.intersect(span)?, segment.holds.pins > 0)))
             .collect();
+        if sys::WHOLE_MAPPINGS {
+            return self.release_whole(&parts);
+        }
         for (part, is_pinned) in parts {
             if is_pinned {
                 retire(part)?;
@@ -461,6 +489,30 @@ impl Registry {
                 // SAFETY: in our registry, under the lock, and no view and no running call holds it.
                 unsafe { sys::munmap(part) }?;
                 self.forget(part);
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`release`](Registry::release), where the system unmaps what it has mapped and no part of it.
+    fn release_whole(&mut self, parts: &[(Span, bool)]) -> Result<()> {
+        for run in runs(parts.iter().map(|(part, _)| *part).collect()) {
+            let mut rest = Some(run);
+            while let Some(whole) = rest.and_then(|rest| self.mapping_around(rest.start())) {
+                if !run.contains(whole) {
+                    return Err(Error::refused("munmap", libc::EINVAL, "only a whole mapping can be unmapped here"));
+                }
+                let inside: Vec<(Span, bool)> =
+                    parts.iter().filter(|(part, _)| whole.contains(*part)).copied().collect();
+                if inside.iter().any(|(_, is_pinned)| *is_pinned) {
+                    retire(whole)?;
+                    inside.iter().for_each(|(part, _)| self.note_retired(*part));
+                } else {
+                    // SAFETY: in our registry, under the lock, and no view and no running call holds it.
+                    unsafe { sys::munmap(whole) }?;
+                    self.forget(whole);
+                }
+                rest = run.from(whole.end());
             }
         }
         Ok(())
@@ -605,6 +657,22 @@ enum Chore {
     Free,
 }
 
+/// Has the device store what `msync` has handed over of these pages, where that is a call of its own.
+///
+/// # Errors
+/// As that call.
+pub(crate) fn flush_files(span: Span) -> Result<()> {
+    #[cfg(windows)]
+    {
+        let mut files: Vec<_> = lock().tags(span).into_iter().filter_map(|(_, tag)| tag.file).collect();
+        files.dedup_by_key(|file| file.identity);
+        files.iter().try_for_each(|file| sys::flush_file(&file.file))?;
+    }
+    #[cfg(not(windows))]
+    let _ = span;
+    Ok(())
+}
+
 /// Joins spans, sorted by their starts, that touch each other.
 fn runs(spans: Vec<Span>) -> Vec<Span> {
     let mut runs: Vec<Span> = Vec::with_capacity(1);
@@ -724,6 +792,7 @@ pub struct Census {
 }
 
 /// Whether nothing is mapped or held.
+#[cfg(unix)]
 pub(crate) fn is_empty() -> bool {
     REGISTRY.lock().segments.is_empty()
 }

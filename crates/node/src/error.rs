@@ -19,6 +19,9 @@ pub fn to_js(error: Error) -> napi::Error {
         Error::OutOfRange { name, max, limit } => {
             vec!["range".to_owned(), name.to_owned(), max.to_string(), limit.to_owned()]
         }
+        Error::Unavailable { feature, reason } => {
+            vec!["unavailable".to_owned(), feature.to_owned(), reason.to_owned()]
+        }
     };
     napi::Error::from_reason(fields.join(&SEPARATOR.to_string()))
 }

@@ -45,11 +45,7 @@ fn create_shared() -> Option<CreateShared> {
     static FOUND: OnceLock<Option<CreateShared>> = OnceLock::new();
     *FOUND.get_or_init(|| {
         let name = c"node_api_create_external_sharedarraybuffer";
-        // SAFETY: a look-up by name among the symbols that are loaded.
-        let symbol = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-        if symbol.is_null() {
-            return None;
-        }
+        let symbol = mmap_native_core::sys::find_symbol(name)?;
         // SAFETY: the symbol is a function of this signature: Node-API defines it.
         Some(unsafe { std::mem::transmute::<*mut c_void, CreateShared>(symbol) })
     })

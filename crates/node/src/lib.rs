@@ -3,6 +3,10 @@
 //! Numbers arrive as JavaScript numbers and are checked here again, whatever the TypeScript above did. Failures leave
 //! as errors whose message `src/errors.ts` takes apart (see `error.rs`).
 
+// The numbers of POSIX, by the names that they have elsewhere.
+#[cfg(windows)]
+extern crate mmap_native_posix as libc;
+
 mod error;
 mod external;
 mod faults;

@@ -1,11 +1,10 @@
 //! The functions behind `Mapping`.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use mmap_native_core::region::{Access, MapOptions, OpenRequest, Region, Source};
+use mmap_native_core::sys;
 use napi::bindgen_prelude::{AsyncTask, Either3, External, Uint8Array, Uint8ArraySlice, Unknown};
 use napi::Env;
 use napi_derive::napi;
@@ -70,7 +69,7 @@ pub fn mapping_open(
     };
     let source = match &file {
         Either3::A(path) => Source::Path(Path::new(path)),
-        Either3::B(path) => Source::Path(Path::new(OsStr::from_bytes(path))),
+        Either3::B(path) => Source::Path(sys::path_of_bytes(path).map_err(to_js)?),
         Either3::C(fd) => Source::Descriptor(exact_fd(*fd)?),
     };
     let region = Region::open(source, &request).map_err(to_js)?;

@@ -7,7 +7,7 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use libc::{c_int, c_void, sigaction, siginfo_t, ucontext_t};
@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::fault::{self, Access, Outcome};
 use crate::registry;
 use crate::room;
+use crate::sys::guard::{is_guarded, is_on};
 
 /// The signals that an access to memory can raise.
 const SIGNALS: [c_int; 2] = [libc::SIGBUS, libc::SIGSEGV];
@@ -99,27 +100,6 @@ struct Passing {
 static PASSING: [Passing; 64] =
     [const { Passing { context: AtomicUsize::new(0), frame: AtomicUsize::new(0), depth: AtomicUsize::new(0) } }; 64];
 
-/// What a process wants: not asked yet, on, off.
-static WANTED: AtomicU8 = AtomicU8::new(UNASKED);
-const UNASKED: u8 = 0;
-const ON: u8 = 1;
-const OFF: u8 = 2;
-
-/// Whether faults are to be caught: yes, unless `MMAP_NATIVE_FAULTS=off` or [`set_guard`] says no.
-pub fn is_guarded() -> bool {
-    if WANTED.load(Ordering::Acquire) == UNASKED {
-        let off = std::env::var_os("MMAP_NATIVE_FAULTS").is_some_and(|value| value == "off");
-        let answer = if off { OFF } else { ON };
-        let _ = WANTED.compare_exchange(UNASKED, answer, Ordering::AcqRel, Ordering::Acquire);
-    }
-    WANTED.load(Ordering::Acquire) == ON
-}
-
-/// Turns the catching of faults on or off for the process.
-pub fn set_guard(on: bool) {
-    WANTED.store(if on { ON } else { OFF }, Ordering::Release);
-}
-
 /// Puts our handler on top for both signals, unless it is there or faults are not to be caught.
 ///
 /// # Errors
@@ -194,7 +174,7 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
     // SAFETY: the kernel gives both pointers to a handler with SA_SIGINFO, valid while it runs.
     let access = unsafe { info.as_ref() }.and_then(|info| access_of(signal, info, context));
     let outcome = match access {
-        Some(access) if WANTED.load(Ordering::Acquire) == ON => fault::resolve(access),
+        Some(access) if is_on() => fault::resolve(access),
         _ => Outcome::Foreign,
     };
     match outcome {
