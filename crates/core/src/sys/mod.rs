@@ -8,6 +8,15 @@ mod unix;
 #[cfg(unix)]
 mod unix_std;
 
+#[cfg(windows)]
+mod exception;
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+mod windows_error;
+#[cfg(windows)]
+mod windows_std;
+
 pub use guard::{is_guarded, set_guard};
 #[cfg(unix)]
 pub use signal::*;
@@ -15,3 +24,12 @@ pub use signal::*;
 pub use unix::*;
 #[cfg(unix)]
 pub use unix_std::*;
+
+#[cfg(windows)]
+pub use exception::*;
+#[cfg(windows)]
+pub use windows::*;
+#[cfg(windows)]
+pub use windows_error::*;
+#[cfg(windows)]
+pub use windows_std::*;
