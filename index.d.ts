@@ -2,6 +2,35 @@ import { FileHandle } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { InspectOptions, inspect } from 'node:util'
 
+declare const ADVICE: readonly [
+  'normal',
+  'random',
+  'sequential',
+  'willneed',
+  'dontneed',
+  'free',
+  'remove',
+  'dontfork',
+  'dofork',
+  'mergeable',
+  'unmergeable',
+  'hugepage',
+  'nohugepage',
+  'collapse',
+  'dontdump',
+  'dodump',
+  'wipeonfork',
+  'keeponfork',
+  'cold',
+  'pageout',
+  'populate-read',
+  'populate-write',
+  'dontneed-locked',
+  'zero-wired-pages',
+  'free-reusable',
+  'free-reuse',
+  'can-reuse',
+]
 /**
  * A range of bytes of a file, or of memory, mapped into the process.
  *
@@ -264,6 +293,67 @@ export declare class Mapping implements Disposable {
    * @see `fs.createReadStream()`
    */
   createReadStream(options?: ReadStreamOptions): Readable
+  /**
+   * The bytes of the mapping in chunks of 64 KiB (the last one may have fewer): Buffers over the mapping, without a copy, as from
+   * {@link chunks}. `for (const chunk of mapping) hash.update(chunk)`.
+   */
+  [Symbol.iterator](): IterableIterator<Buffer>
+  /**
+   * The bytes of a range in chunks: Buffers over the mapping, without a copy. What is written to one is written to the mapping, and
+   * after `unmap()` they are as any view is. A chunk that is not in memory blocks when it is read: {@link createReadStream} does not.
+   *
+   * @throws `ERR_OUT_OF_RANGE`. The iterator throws `ERR_MAPPING_CLOSED` after `unmap()`.
+   */
+  chunks(options?: ChunksOptions): IterableIterator<Buffer>
+  /**
+   * Whether the kernel that this process runs on knows an advice; `false` for what the platform does not have. The kernel may
+   * still refuse it for pages of some kinds.
+   *
+   * @see madvise(2)
+   */
+  static supports(advice: Advice): boolean
+  /**
+   * Tells the kernel how a range will be used, or what to do with its pages. It is the kernel's choice to follow.
+   *
+   * Advice that can lose data needs `destructive: true`: `'free'`, and `'dontneed'` and `'dontneed-locked'` with access `'copy'` and for memory without a
+   * file, take away what was written; `'remove'` takes the range out of the file, which reads as zeros there; with
+   * `'wipeonfork'` and `'dontfork'` a child that is forked does not find it. They are given for the whole pages within the
+   * range (the ends of the mapping count as ends of pages, but for `'remove'`), so that no byte outside the range is lost; all other
+   * advice for all pages that hold a part of it.
+   *
+   * It is given on this thread: `'populate-read'`, `'populate-write'`, `'collapse'` and `'pageout'` block until the kernel is done.
+   * {@link prefetch} populates off the event loop.
+   *
+   * @param advice the name of the platform's `MADV_*`, in lower case, with hyphens
+   * @param offset bytes from the start of the mapping. Default: 0.
+   * @param length bytes. Default: to the end.
+   * @returns the bytes of the pages that it was given for
+   * @throws `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` for an advice that the platform or the kernel does not have; `EPERM` without
+   *   `destructive: true`; `EINVAL` for an advice that is not for pages of this kind (`'free'` for a file) or not while they are locked;
+   *   `EACCES` for `'remove'` without access `'write'`; `EFAULT` when a page that is to be populated is not in the file any more; `ENOMEM`;
+   *   `ERR_MAPPING_FAULT` if it would lose what a full disk could not take yet
+   * @see madvise(2)
+   */
+  advise(advice: Advice, offset?: number | bigint, length?: number | bigint, options?: AdviseOptions): number
+  advise(advice: Advice, options: AdviseOptions): number
+  /**
+   * Which pages of a range are in memory, so that an access would not wait for a device. Nothing is read for it. Runs off the event
+   * loop, in slices of a few milliseconds; other threads change the answer meanwhile.
+   *
+   * For a file that the process may not write and whose owner it is not, Linux says of all pages that they are in memory, since 5.2.
+   * Pages of memory without a file are in memory once they were touched, and not while they are swapped out.
+   *
+   * @param offset bytes from the start of the mapping. Default: 0.
+   * @param length bytes. Default: to the end.
+   * @throws (rejects) `ERR_OUT_OF_RANGE`; `EAGAIN`, `ENOMEM`; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
+   * @see mincore(2)
+   */
+  residency(
+    offset?: number | bigint,
+    length?: number | bigint,
+    options?: ResidencyOptions,
+  ): Promise<Residency>
+  residency(options: ResidencyOptions): Promise<Residency>
   /**
    * Makes all pages the file's again that faults had replaced by others: after a file that was truncated has grown
    * back. Views stay valid. What was written to such pages and not stored is lost.
@@ -553,6 +643,11 @@ export declare function munmap(addr: Pointer | number, length: number | bigint):
  * process, as it would in C; views left over after `unmap()` still read zeros.
  */
 export declare function setFaultGuard(on: boolean): void
+/** Options of {@link Mapping.advise}. */
+export interface AdviseOptions {
+  /** Allow advice that loses what the pages hold. Default: `false`. */
+  destructive?: boolean
+}
 /** How to make memory for {@link Mapping.anonymous}. */
 export interface AnonymousOptions {
   /** Bring all pages into memory before returning (Linux; blocks). Default: `false`. */
@@ -563,6 +658,22 @@ export interface AnonymousOptions {
   maxLength?: number | bigint
   /** The kind of buffer that views are made over. Default: `'auto'`. */
   views?: Views
+}
+/** A range of bytes of a mapping. */
+export interface ByteRange {
+  /** From the start of the mapping, in bytes. */
+  offset: number
+  /** Bytes. */
+  length: number
+}
+/** Options of {@link Mapping.chunks}. */
+export interface ChunksOptions {
+  /** Where the first chunk starts, in bytes from the start of the mapping. Default: 0. */
+  start?: number | bigint
+  /** Where to stop, in bytes, not included. Default: the end of the mapping. */
+  end?: number | bigint
+  /** Bytes in a chunk; the last one may have fewer. Default: 64 KiB. */
+  size?: number | bigint
 }
 /** An access that the kernel refused. */
 export interface Fault {
@@ -668,6 +779,33 @@ export interface ReadStreamOptions {
   /** Destroys the stream with an `AbortError`. */
   signal?: AbortSignal
 }
+/** What of a range is in memory. */
+export interface Residency {
+  /** Bytes of the range that are in memory. */
+  residentBytes: number
+  /** Pages that hold a part of the range and are in memory. */
+  residentPages: number
+  /** Pages that hold a part of the range. */
+  pages: number
+  /** Bytes in a page. */
+  pageSize: number
+  /** What is in memory, in order: the first `maxRanges` ranges. */
+  ranges: ByteRange[]
+  /** How many ranges there are beyond those. */
+  omittedRanges: number
+  /**
+   * A bit for each page, 1 if it is in memory: page `i` is `(bitmap[i >> 3] >> (i & 7)) & 1`, the lowest bit of a byte first. Page 0 is the one
+   * that holds the first byte of the range. The bits behind the last page are 0.
+   */
+  bitmap: Uint8Array
+}
+/** Options of {@link Mapping.residency}. */
+export interface ResidencyOptions {
+  /** How many ranges are listed at most. Default: 10,000. */
+  maxRanges?: number
+  /** Aborts within a few milliseconds. */
+  signal?: AbortSignal
+}
 /** A failed system call, as Node's `fs` reports one. */
 export interface SystemError extends Error {
   /** The name of the error number: `'EACCES'`. */
@@ -689,6 +827,11 @@ export interface ViewConstructor<T> {
  * writing, but what is written stays in this process.
  */
 export type Access = 'read' | 'write' | 'copy'
+/**
+ * What {@link Mapping.advise} takes: the name of the platform's `MADV_*`, in lower case, with hyphens. Which of them the kernel at hand
+ * knows is for {@link Mapping.supports} to say.
+ */
+export type Advice = (typeof ADVICE)[number]
 /**
  * What an access met:
  * - `'truncated'`: the file has become shorter. The bytes read as zeros; what is written to them is lost.

@@ -66,6 +66,9 @@ export type Handle = ExternalObject<Region>
 /** Whether this runtime can make a SharedArrayBuffer over mapped memory. */
 export declare function hasSharedViews(): boolean
 
+/** Whether the kernel knows an advice. */
+export declare function isAdviceKnown(name: string): boolean
+
 /** Whether faults are caught in this process. */
 export declare function isFaultGuarded(): boolean
 
@@ -74,6 +77,9 @@ export declare function madvise(addr: number, length: number, advice: number): v
 
 /** The address of the first byte; 0 for a mapping without bytes. */
 export declare function mappingAddress(region: Handle): bigint
+
+/** Gives advice about a range. Returns the bytes of the pages that it is about. */
+export declare function mappingAdvise(region: Handle, name: string, offset: number, length: number, destructive: boolean): number
 
 /** Maps zeroed memory. */
 export declare function mappingAnonymous(length: number, flags: number, maxLength?: number | undefined | null): Handle
@@ -140,6 +146,9 @@ export declare function mappingRead(region: Handle, offset: number, target: Uint
 
 /** Maps the file again where faults had put other pages. */
 export declare function mappingRefresh(region: Handle): void
+
+/** Which pages of a range are in memory, in one slice, in the thread pool: a bit a page. */
+export declare function mappingResidency(region: Handle, offset: number, length: number): Promise<Uint8Array>
 
 /** Gives a mapping and its file another length; without one, the mapping gets that of the file. */
 export declare function mappingResize(region: Handle, length?: number | undefined | null): void

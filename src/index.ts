@@ -10,6 +10,9 @@ export type {
   PrefetchOptions,
   ViewConstructor,
 } from './mapping'
+export type { Advice, AdviseOptions } from './advice'
+export type { ChunksOptions } from './chunks'
+export type { ByteRange, Residency, ResidencyOptions } from './residency'
 export { isFaultGuarded, setFaultGuard } from './faults'
 export type { Fault, FaultKind, Faults } from './faults'
 export type { MappingFaultError, SystemError } from './errors'

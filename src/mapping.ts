@@ -3,6 +3,10 @@ import type { FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { inspect, type InspectOptions } from 'node:util'
+import * as advising from './advice'
+import type { Advice, AdviseOptions } from './advice'
+import * as chunking from './chunks'
+import type { ChunksOptions } from './chunks'
 import {
   closed,
   fromNative,
@@ -16,6 +20,8 @@ import { resizes } from './extent'
 import * as faults from './faults'
 import { native, type Handle } from './native'
 import { inPieces } from './pieces'
+import * as residence from './residency'
+import type { Residency, ResidencyOptions } from './residency'
 import * as search from './search'
 import type { FindOptions, LinesOptions } from './search'
 import { type ReadStreamOptions, readStream } from './stream'
@@ -709,6 +715,105 @@ export class Mapping implements Disposable {
       this,
       (at, length, ahead) => this.#later(() => native.mappingPrefetch(this.#handle, at, length, ahead)),
       options,
+    )
+  }
+
+  /**
+   * The bytes of the mapping in chunks of 64 KiB (the last one may have fewer): Buffers over the mapping, without a copy, as from
+   * {@link chunks}. `for (const chunk of mapping) hash.update(chunk)`.
+   */
+  [Symbol.iterator](): IterableIterator<Buffer> {
+    return this.chunks()
+  }
+
+  /**
+   * The bytes of a range in chunks: Buffers over the mapping, without a copy. What is written to one is written to the mapping, and
+   * after `unmap()` they are as any view is. A chunk that is not in memory blocks when it is read: {@link createReadStream} does not.
+   *
+   * @throws `ERR_OUT_OF_RANGE`. The iterator throws `ERR_MAPPING_CLOSED` after `unmap()`.
+   */
+  chunks(options?: ChunksOptions): IterableIterator<Buffer> {
+    this.#check()
+    return chunking.chunks(this, chunking.chunksRequest(options, this.length))
+  }
+
+  /**
+   * Whether the kernel that this process runs on knows an advice; `false` for what the platform does not have. The kernel may
+   * still refuse it for pages of some kinds.
+   *
+   * @see madvise(2)
+   */
+  static supports(advice: Advice): boolean {
+    return advising.supports(advising.named(advice))
+  }
+
+  /**
+   * Tells the kernel how a range will be used, or what to do with its pages. It is the kernel's choice to follow.
+   *
+   * Advice that can lose data needs `destructive: true`: `'free'`, and `'dontneed'` and `'dontneed-locked'` with access `'copy'` and for memory without a
+   * file, take away what was written; `'remove'` takes the range out of the file, which reads as zeros there; with
+   * `'wipeonfork'` and `'dontfork'` a child that is forked does not find it. They are given for the whole pages within the
+   * range (the ends of the mapping count as ends of pages, but for `'remove'`), so that no byte outside the range is lost; all other
+   * advice for all pages that hold a part of it.
+   *
+   * It is given on this thread: `'populate-read'`, `'populate-write'`, `'collapse'` and `'pageout'` block until the kernel is done.
+   * {@link prefetch} populates off the event loop.
+   *
+   * @param advice the name of the platform's `MADV_*`, in lower case, with hyphens
+   * @param offset bytes from the start of the mapping. Default: 0.
+   * @param length bytes. Default: to the end.
+   * @returns the bytes of the pages that it was given for
+   * @throws `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` for an advice that the platform or the kernel does not have; `EPERM` without
+   *   `destructive: true`; `EINVAL` for an advice that is not for pages of this kind (`'free'` for a file) or not while they are locked;
+   *   `EACCES` for `'remove'` without access `'write'`; `EFAULT` when a page that is to be populated is not in the file any more; `ENOMEM`;
+   *   `ERR_MAPPING_FAULT` if it would lose what a full disk could not take yet
+   * @see madvise(2)
+   */
+  advise(advice: Advice, offset?: number | bigint, length?: number | bigint, options?: AdviseOptions): number
+  advise(advice: Advice, options: AdviseOptions): number
+  advise(
+    advice: Advice,
+    offset?: number | bigint | AdviseOptions,
+    length?: number | bigint,
+    options?: AdviseOptions,
+  ): number {
+    this.#check()
+    if (typeof offset === 'object' && offset !== null)
+      return this.advise(advice, undefined, undefined, offset)
+    const { name, destructive } = advising.request(advice, options)
+    const { start, end } = this.#range(offset, length)
+    return this.#native(() => native.mappingAdvise(this.#handle, name, start, end - start, destructive))
+  }
+
+  /**
+   * Which pages of a range are in memory, so that an access would not wait for a device. Nothing is read for it. Runs off the event
+   * loop, in slices of a few milliseconds; other threads change the answer meanwhile.
+   *
+   * For a file that the process may not write and whose owner it is not, Linux says of all pages that they are in memory, since 5.2.
+   * Pages of memory without a file are in memory once they were touched, and not while they are swapped out.
+   *
+   * @param offset bytes from the start of the mapping. Default: 0.
+   * @param length bytes. Default: to the end.
+   * @throws (rejects) `ERR_OUT_OF_RANGE`; `EAGAIN`, `ENOMEM`; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
+   * @see mincore(2)
+   */
+  async residency(
+    offset?: number | bigint,
+    length?: number | bigint,
+    options?: ResidencyOptions,
+  ): Promise<Residency>
+  async residency(options: ResidencyOptions): Promise<Residency>
+  async residency(
+    offset?: number | bigint | ResidencyOptions,
+    length?: number | bigint,
+    options?: ResidencyOptions,
+  ): Promise<Residency> {
+    this.#check()
+    if (typeof offset === 'object' && offset !== null) return this.residency(undefined, undefined, offset)
+    const request = residence.request(options)
+    const { start, end } = this.#range(offset, length)
+    return residence.residency({ lead: this.offset, start, end }, request, (at, rest) =>
+      this.#later(() => native.mappingResidency(this.#handle, at, rest)),
     )
   }
 

@@ -56,16 +56,25 @@ export function freeAddress(): bigint {
   return (middle / 2n ** 30n) * 2n ** 30n
 }
 
-/** A field of /proc/self/smaps for the mapping at an address, in bytes. */
-export function smapsField(addr: bigint, name: string): number {
+/** A field of /proc/self/smaps for the mapping at an address, as it is written. */
+function smapsText(addr: bigint, name: string): string {
   let inside = false
   for (const line of readFileSync('/proc/self/smaps', 'latin1').split('\n')) {
     const entry = parse(line)
     if (entry !== undefined) inside = entry.start <= addr && addr < entry.end
-    else if (inside && line.startsWith(`${name}:`))
-      return Number.parseInt(line.slice(name.length + 1), 10) * 1024
+    else if (inside && line.startsWith(`${name}:`)) return line.slice(name.length + 1).trim()
   }
   throw new Error(`/proc/self/smaps has no ${name} for ${addr}`)
+}
+
+/** A field of /proc/self/smaps for the mapping at an address, in bytes. */
+export function smapsField(addr: bigint, name: string): number {
+  return Number.parseInt(smapsText(addr, name), 10) * 1024
+}
+
+/** The flags of the mapping at an address, in two letters each: proc(5), VmFlags. */
+export function vmFlags(addr: bigint): string[] {
+  return smapsText(addr, 'VmFlags').split(' ')
 }
 
 /** /proc/self/maps without what the runtime itself may grow at any time. */

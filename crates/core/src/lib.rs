@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   raw.rs  region.rs           what the binding calls: POSIX calls, and typed mappings
-//!        \   /  \--- prefetch.rs, search.rs, resize.rs, protect.rs
+//!        \   /  \--- advice.rs, prefetch.rs, protect.rs, residency.rs, resize.rs, search.rs
 //!      registry.rs ---> table.rs, gate.rs     which addresses are ours, who still looks at them
 //!          |                    |
 //!          |                 fault.rs         accesses that the kernel refuses: patched, recorded, told
@@ -30,6 +30,7 @@
 #[cfg(windows)]
 extern crate mmap_native_posix as libc;
 
+pub mod advice;
 mod atomics;
 pub mod error;
 pub mod fault;
@@ -42,6 +43,7 @@ pub mod raw;
 pub mod region;
 pub mod registry;
 pub mod resize;
+pub mod residency;
 mod room;
 pub mod search;
 pub mod sys;

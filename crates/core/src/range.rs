@@ -38,6 +38,20 @@ impl Span {
         Self::between(round_down(self.start, unit), round_up(self.end, unit)?)
     }
 
+    /// This span cut at both ends to multiples of `unit`, a power of two; `None` if nothing is left.
+    pub fn narrowed(self, unit: usize) -> Option<Self> {
+        Self::between(round_up(self.start, unit)?, round_down(self.end, unit))
+    }
+
+    /// The units, of a power of two of bytes, that lie within this part of `whole`, whose ends count as ends of units: what they
+    /// share a unit with is nobody's.
+    pub fn units_within(self, whole: Self, unit: usize) -> Option<Self> {
+        let wide = self.widened(unit)?;
+        let start = if self.start <= whole.start { wide.start } else { round_up(self.start, unit)? };
+        let end = if self.end >= whole.end { wide.end } else { round_down(self.end, unit) };
+        Self::between(start, end)
+    }
+
     /// The first address.
     pub fn start(self) -> usize {
         self.start
@@ -166,6 +180,21 @@ mod tests {
         let span = Span::pages(page - 1, 2).unwrap();
         assert_eq!((span.start(), span.len()), (0, 2 * page));
         assert_eq!(Span::pages(usize::MAX - 1, 1), None);
+    }
+
+    #[test]
+    fn narrowed_spans_have_whole_units() {
+        let page = sys::page_size();
+        let span = |start, end| Span::between(start, end).unwrap();
+        assert_eq!(span(1, 3 * page - 1).narrowed(page), Some(span(page, 2 * page)));
+        assert_eq!(span(page, 2 * page).narrowed(page), Some(span(page, 2 * page)));
+        assert_eq!(span(1, page).narrowed(page), None);
+        assert_eq!(span(page - 1, page + 1).narrowed(page), None);
+        let whole = span(page + 7, 4 * page + 9);
+        assert_eq!(whole.units_within(whole, page), Some(span(page, 5 * page)));
+        assert_eq!(span(page + 8, 4 * page + 8).units_within(whole, page), Some(span(2 * page, 4 * page)));
+        assert_eq!(span(page + 7, page + 8).units_within(whole, page), None);
+        assert_eq!(span(4 * page, 4 * page + 9).units_within(whole, page), Some(span(4 * page, 5 * page)));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! [`registry`](crate::registry) whether the range is ours: somebody else's pages are `EPERM`, pages that nobody has
 //! mapped are what POSIX says of them.
 
+use crate::advice;
 use crate::error::{Error, Result};
 use crate::fault::FaultLog;
 use crate::flags::{MapFlags, Prot};
@@ -79,7 +80,7 @@ impl Request {
         let log = FaultLog::new(span, self.owner, None);
         let kept = if self.flags.contains(MapFlags::ANONYMOUS) { None } else { sys::file_to_keep(self.fd) };
         let file = kept.and_then(|file| file.metadata().ok().map(|metadata| MappedFile::new(file, &metadata)));
-        Tag::new(self.prot, self.flags.bits(), file, offset, log).with_huge(unit > sys::page_size())
+        Tag::new(self.prot, self.flags.bits(), file, offset, log).with_unit(unit)
     }
 
     /// Whether the address is an order that may replace what is there.
@@ -291,10 +292,7 @@ pub fn madvise(addr: usize, length: usize, advice: i32) -> Result<()> {
         return Ok(());
     }
     let span = aligned_pages("madvise", addr, length)?;
-    room::spend("madvise")?;
-    let pin = pin_pages("madvise", span)?;
-    // SAFETY: the pin keeps the pages ours while the call runs.
-    unsafe { sys::madvise(pin.span(), advice) }
+    advice::give(&pin_pages("madvise", span)?, span, advice)
 }
 
 /// `mlock(2)`: brings the pages of the range into memory and keeps them there.

@@ -119,7 +119,7 @@ impl Region {
         };
         let file = MappedFile::new(file, &metadata);
         let log = FaultLog::of_file(None, request.offset, request.owner, label);
-        let tag = Tag::new(prot, flags, None, layout.page_offset, log).with_huge(unit > sys::page_size());
+        let tag = Tag::new(prot, flags, None, layout.page_offset, log).with_unit(unit);
         let growth = Growth::new(layout, request.options, request.preallocate);
         let extent = growth.map(layout, &Tag { file: Some(file.clone()), ..tag.clone() }, unit, || {
             sys::map_file(&file.file, layout, request.access, request.options)
@@ -363,6 +363,11 @@ impl Region {
             return Err(Error::Closed);
         }
         fault::settle();
+        self.verify_settled(span)
+    }
+
+    /// The same when all faults are known, as they are in a [change](registry::change).
+    pub(crate) fn verify_settled(&self, span: Span) -> Result<()> {
         match self.tag.log.patched(span) {
             Some(fault) => Err(Error::Fault(fault)),
             None => Ok(()),

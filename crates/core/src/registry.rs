@@ -77,6 +77,8 @@ pub struct Tag {
     pub flags: i32,
     /// The pages are huge ones: a part of one cannot be unmapped.
     pub huge: bool,
+    /// Bytes in a page of the mapping.
+    pub unit: usize,
     /// The mapped file, where the mapping keeps it open.
     pub file: Option<Arc<MappedFile>>,
     /// The offset of the segment's first byte in that file.
@@ -91,13 +93,21 @@ impl Tag {
     /// A tag with an id of its own.
     pub fn new(prot: i32, flags: i32, file: Option<Arc<MappedFile>>, offset: u64, log: Arc<FaultLog>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), prot, flags, huge: false, file, offset, log, owned: false }
+        let (id, unit) = (NEXT.fetch_add(1, Ordering::Relaxed), sys::page_size());
+        Self { id, prot, flags, huge: false, unit, file, offset, log, owned: false }
     }
 
-    /// The same with whether the pages are huge ones.
+    /// The same with pages of so many bytes.
     #[must_use]
-    pub fn with_huge(self, huge: bool) -> Self {
-        Self { huge, ..self }
+    pub fn with_unit(self, unit: usize) -> Self {
+        Self { huge: unit > sys::page_size(), unit, ..self }
+    }
+
+    /// Whether what is written stays in this process. `MAP_SHARED` and `MAP_PRIVATE` are a number and no bits:
+    /// `MAP_SHARED_VALIDATE` is 3.
+    pub fn is_private(&self) -> bool {
+        const MAP_TYPE: i32 = 3;
+        self.flags & MAP_TYPE == libc::MAP_PRIVATE
     }
 }
 

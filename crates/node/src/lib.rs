@@ -7,6 +7,7 @@
 #[cfg(windows)]
 extern crate mmap_native_posix as libc;
 
+mod advice;
 mod error;
 mod external;
 mod faults;

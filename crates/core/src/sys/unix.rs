@@ -350,13 +350,18 @@ pub fn populate(span: Span, write: bool) -> Result<()> {
     }
 }
 
-/// Whether the kernel has the advice that [`populate`] gives. madvise(2): for no bytes it fails iff the advice is unknown.
+/// Whether the kernel knows an advice. madvise(2): for no bytes it fails iff the advice is unknown.
+pub fn knows_advice(advice: i32) -> bool {
+    // SAFETY: no bytes, so nothing is done.
+    unsafe { libc::madvise(std::ptr::null_mut(), 0, advice) == 0 }
+}
+
+/// Whether the kernel has the advice that [`populate`] gives.
 pub fn can_populate() -> bool {
     #[cfg(target_os = "linux")]
     {
         static ANSWER: OnceLock<bool> = OnceLock::new();
-        // SAFETY: no bytes, so nothing is done.
-        *ANSWER.get_or_init(|| unsafe { libc::madvise(std::ptr::null_mut(), 0, libc::MADV_POPULATE_READ) == 0 })
+        *ANSWER.get_or_init(|| knows_advice(libc::MADV_POPULATE_READ))
     }
     #[cfg(not(target_os = "linux"))]
     {
