@@ -76,6 +76,28 @@ export declare class Mapping implements Disposable {
    * @see mmap(2), MAP_ANONYMOUS
    */
   static anonymous(length: number | bigint, options?: AnonymousOptions): Mapping
+  /**
+   * Opens shared memory by name: an object that every process of the system can open, and that stays, with its contents, until
+   * {@link Mapping.unlinkShared} or the next start of the system. What one process writes, the others see at once.
+   *
+   * On Linux an object is a file in `/dev/shm`: `ls /dev/shm` shows what is left over, and `rm` removes it. On macOS its
+   * length is set once and rounded up to pages, and nothing lists the objects.
+   *
+   * @param name a slash at its start may be left out, and there is no other; at most 255 bytes without it, on macOS 30
+   * @param length bytes, from the start of the object. Default: all of it.
+   * @throws `ENOENT`, `EEXIST`, `EACCES`; `ENOSPC` if there is no memory for what grows; `EAGAIN` for an object that was made but has
+   *   no length yet; `ERR_OUT_OF_RANGE` for a length that the object does not have; `ERR_INVALID_ARG_VALUE` for what is no name
+   * @see shm_open(3), shm_overview(7)
+   */
+  static shared(name: string, length?: number | bigint, options?: SharedOptions): Mapping
+  static shared(name: string, options: SharedOptions): Mapping
+  /**
+   * Removes the name of shared memory. Who has it mapped keeps it; the memory goes with the last mapping of it.
+   *
+   * @throws `ENOENT`, `EACCES`; `ERR_INVALID_ARG_VALUE` for what is no name
+   * @see shm_unlink(3)
+   */
+  static unlinkShared(name: string): void
   /** Bytes. {@link resize} changes it, in whatever thread it is called; `unmap()` does not. */
   get length(): number
   /** Whether the mapping was unmapped. */
@@ -805,6 +827,28 @@ export interface ResidencyOptions {
   maxRanges?: number
   /** Aborts within a few milliseconds. */
   signal?: AbortSignal
+}
+/** How to open an object for {@link Mapping.shared}. */
+export interface SharedOptions {
+  /** What the mapping allows. Default: `'write'`. */
+  access?: 'read' | 'write'
+  /**
+   * Make the object if there is none (`true`), or fail with `EEXIST` if there is one (`'exclusive'`). Needs `length` and access `'write'`.
+   * Default: `false`.
+   */
+  create?: boolean | 'exclusive'
+  /** Let an object that is shorter grow to `length` bytes. Needs access `'write'`. Default: as `create`. */
+  grow?: boolean
+  /** Permission bits of an object that is made, less the umask. Default: `0o600`. */
+  mode?: number
+  /** Give memory to what grows, so that too little of it is `ENOSPC` now and not a fault later. Default: `true`. */
+  preallocate?: boolean
+  /** So many bytes of addresses are kept for {@link Mapping.resize}. Default: none beyond `length`. */
+  maxLength?: number | bigint
+  /** The kind of buffer that views are made over. Default: `'auto'`. */
+  views?: Views
+  /** As for {@link Mapping.open}. */
+  onFault?: (fault: Fault) => void
 }
 /** A failed system call, as Node's `fs` reports one. */
 export interface SystemError extends Error {

@@ -153,6 +153,9 @@ export declare function mappingResidency(region: Handle, offset: number, length:
 /** Gives a mapping and its file another length; without one, the mapping gets that of the file. */
 export declare function mappingResize(region: Handle, length?: number | undefined | null): void
 
+/** Opens and maps a shared memory object. */
+export declare function mappingShared(name: string, access: string, length: number | undefined | null, flags: number, mode: number, maxLength?: number | undefined | null): Handle
+
 /** Lets go of the file and its memory. */
 export declare function mappingUnmap(region: Handle): void
 
@@ -214,6 +217,9 @@ export declare function setFaultGuard(on: boolean): void
 
 /** Takes the events of this environment's mappings. */
 export declare function takeFaults(): Array<FaultEvent>
+
+/** Removes the name of a shared memory object. */
+export declare function unlinkShared(name: string): void
 
 /** The version, which the loader compares with its own. */
 export declare const VERSION: string

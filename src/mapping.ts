@@ -18,15 +18,17 @@ import {
 } from './errors'
 import { resizes } from './extent'
 import * as faults from './faults'
-import { native, type Handle } from './native'
+import { native, OpenFlags, type Handle } from './native'
 import { inPieces } from './pieces'
 import * as residence from './residency'
 import type { Residency, ResidencyOptions } from './residency'
 import * as search from './search'
 import type { FindOptions, LinesOptions } from './search'
+import * as sharing from './sharing'
+import type { SharedOptions } from './sharing'
 import { type ReadStreamOptions, readStream } from './stream'
 import * as validate from './validate'
-import { LARGEST_VIEW, type Views, areShared, leadOf } from './views'
+import { LARGEST_VIEW, VIEWS, type Views, areShared, leadOf } from './views'
 
 /**
  * What a mapping allows. `'read'`: reading. `'write'`: reading and writing, into the file. `'copy'`: reading and
@@ -108,13 +110,9 @@ export interface ViewConstructor<T> {
   readonly BYTES_PER_ELEMENT?: number
 }
 
-/** As `mod open_flags` in `crates/node/src/mapping.rs`. */
-const OpenFlags = { create: 1, exclusive: 2, grow: 4, preallocate: 8, populate: 16, noReserve: 32 } as const
-
 const TypedArray = Object.getPrototypeOf(Uint8Array) as abstract new () => NodeJS.TypedArray
 
 const ACCESSES = ['read', 'write', 'copy'] as const
-const VIEWS = ['auto', 'shared', 'detachable'] as const
 const RIGHTS = ['none', 'read', 'write'] as const
 const PAGE = native.pageSize()
 const FLUSH_PIECE = 64 * 1024 * 1024
@@ -306,6 +304,66 @@ export class Mapping implements Disposable {
       } satisfies Parts)
     } catch (error) {
       throw fromNative(error)
+    }
+  }
+
+  /**
+   * Opens shared memory by name: an object that every process of the system can open, and that stays, with its contents, until
+   * {@link Mapping.unlinkShared} or the next start of the system. What one process writes, the others see at once.
+   *
+   * On Linux an object is a file in `/dev/shm`: `ls /dev/shm` shows what is left over, and `rm` removes it. On macOS its
+   * length is set once and rounded up to pages, and nothing lists the objects.
+   *
+   * @param name a slash at its start may be left out, and there is no other; at most 255 bytes without it, on macOS 30
+   * @param length bytes, from the start of the object. Default: all of it.
+   * @throws `ENOENT`, `EEXIST`, `EACCES`; `ENOSPC` if there is no memory for what grows; `EAGAIN` for an object that was made but has
+   *   no length yet; `ERR_OUT_OF_RANGE` for a length that the object does not have; `ERR_INVALID_ARG_VALUE` for what is no name
+   * @see shm_open(3), shm_overview(7)
+   */
+  static shared(name: string, length?: number | bigint, options?: SharedOptions): Mapping
+  static shared(name: string, options: SharedOptions): Mapping
+  static shared(name: string, length?: number | bigint | SharedOptions, options?: SharedOptions): Mapping {
+    if (typeof length === 'object' && length !== null) return Mapping.shared(name, undefined, length)
+    const request = sharing.sharedRequest(name, length, options)
+    const { access, onFault, flags, mode } = request
+    return Mapping.#make({ ...request, path: request.name, onFault }, () =>
+      native.mappingShared(request.name, access, request.length, flags, mode, request.room),
+    )
+  }
+
+  /**
+   * Removes the name of shared memory. Who has it mapped keeps it; the memory goes with the last mapping of it.
+   *
+   * @throws `ENOENT`, `EACCES`; `ERR_INVALID_ARG_VALUE` for what is no name
+   * @see shm_unlink(3)
+   */
+  static unlinkShared(name: string): void {
+    const checked = sharing.sharedName(name)
+    try {
+      native.unlinkShared(checked)
+    } catch (error) {
+      throw fromNative(error, checked)
+    }
+  }
+
+  /** A mapping of what `open` returns. */
+  static #make(
+    parts: Pick<Parts, 'access' | 'views' | 'path'> & {
+      offset?: number
+      onFault?: ((fault: faults.Fault) => void) | undefined
+    },
+    open: () => Handle,
+  ): Mapping {
+    areShared(parts.views)
+    faults.watch()
+    try {
+      const { offset = 0, access, views, path } = parts
+      const handle = open()
+      const mapping = new Mapping(PARTS, { handle, offset, access, views, path } satisfies Parts)
+      if (parts.onFault !== undefined) faults.listen(mapping, native.mappingId(handle), parts.onFault)
+      return mapping
+    } catch (error) {
+      throw fromNative(error, parts.path)
     }
   }
 

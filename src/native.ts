@@ -97,3 +97,13 @@ function load(): typeof Binding {
 
 export const native = load()
 export type Handle = ReturnType<typeof native.mappingAnonymous>
+
+/** As `mod open_flags` in `crates/node/src/mapping.rs`. */
+export const OpenFlags = {
+  create: 1,
+  exclusive: 2,
+  grow: 4,
+  preallocate: 8,
+  populate: 16,
+  noReserve: 32,
+} as const

@@ -12,6 +12,8 @@ import { native } from './native'
  */
 export type Views = 'auto' | 'shared' | 'detachable'
 
+export const VIEWS = ['auto', 'shared', 'detachable'] as const
+
 /** The largest view that this runtime makes, in bytes. */
 export const LARGEST_VIEW = constants.MAX_LENGTH
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   raw.rs  region.rs           what the binding calls: POSIX calls, and typed mappings
-//!        \   /  \--- advice.rs, prefetch.rs, protect.rs, residency.rs, resize.rs, search.rs
+//!        \   /  \--- advice.rs, prefetch.rs, protect.rs, residency.rs, resize.rs, search.rs; shm.rs, memfd.rs: how else a region is made
 //!      registry.rs ---> table.rs, gate.rs     which addresses are ours, who still looks at them
 //!          |                    |
 //!          |                 fault.rs         accesses that the kernel refuses: patched, recorded, told
@@ -46,6 +46,7 @@ pub mod resize;
 pub mod residency;
 mod room;
 pub mod search;
+pub mod shm;
 pub mod sys;
 pub mod table;
 

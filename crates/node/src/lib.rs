@@ -15,6 +15,7 @@ mod mapping;
 mod raw;
 mod resize;
 mod search;
+mod sharing;
 mod tasks;
 
 use napi_derive::{module_init, napi};

@@ -36,6 +36,36 @@ fn map_options(flags: i32, max_length: Option<f64>) -> napi::Result<MapOptions> 
     })
 }
 
+/// What the arguments of `mappingOpen` ask for.
+pub fn open_request(
+    env: &Env,
+    access: &str,
+    offset: f64,
+    length: Option<f64>,
+    flags: f64,
+    mode: f64,
+    max_length: Option<f64>,
+) -> napi::Result<OpenRequest> {
+    let flags = exact_flags("flags", flags)?;
+    let mode = exact_flags("mode", mode)?.cast_unsigned();
+    let access = match access {
+        "write" => Access::Write,
+        "copy" => Access::Copy,
+        _ => Access::Read,
+    };
+    Ok(OpenRequest {
+        access,
+        offset: exact("offset", offset)?,
+        length: length.map(|length| exact("length", length)).transpose()?,
+        create: (flags & open_flags::CREATE != 0).then_some(mode),
+        exclusive: flags & open_flags::EXCLUSIVE != 0,
+        grow: flags & open_flags::GROW != 0,
+        preallocate: flags & open_flags::PREALLOCATE != 0,
+        options: map_options(flags, max_length)?,
+        owner: owner_of(env),
+    })
+}
+
 /// Opens and maps a file, given by path or descriptor.
 #[napi]
 #[allow(clippy::too_many_arguments)] // one for each thing asked for; `src/mapping.ts` names them
@@ -49,24 +79,7 @@ pub fn mapping_open(
     mode: f64,
     max_length: Option<f64>,
 ) -> napi::Result<Handle> {
-    let flags = exact_flags("flags", flags)?;
-    let mode = exact_flags("mode", mode)?.cast_unsigned();
-    let access = match access.as_str() {
-        "write" => Access::Write,
-        "copy" => Access::Copy,
-        _ => Access::Read,
-    };
-    let request = OpenRequest {
-        access,
-        offset: exact("offset", offset)?,
-        length: length.map(|length| exact("length", length)).transpose()?,
-        create: (flags & open_flags::CREATE != 0).then_some(mode),
-        exclusive: flags & open_flags::EXCLUSIVE != 0,
-        grow: flags & open_flags::GROW != 0,
-        preallocate: flags & open_flags::PREALLOCATE != 0,
-        options: map_options(flags, max_length)?,
-        owner: owner_of(env),
-    };
+    let request = open_request(env, &access, offset, length, flags, mode, max_length)?;
     let source = match &file {
         Either3::A(path) => Source::Path(Path::new(path)),
         Either3::B(path) => Source::Path(sys::path_of_bytes(path).map_err(to_js)?),

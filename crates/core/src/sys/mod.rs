@@ -2,6 +2,8 @@
 
 mod guard;
 #[cfg(unix)]
+mod shared;
+#[cfg(unix)]
 mod signal;
 #[cfg(unix)]
 mod unix;
@@ -18,6 +20,8 @@ mod windows_error;
 mod windows_std;
 
 pub use guard::{is_guarded, set_guard};
+#[cfg(unix)]
+pub use shared::*;
 #[cfg(unix)]
 pub use signal::*;
 #[cfg(unix)]
