@@ -98,6 +98,17 @@ export declare class Mapping implements Disposable {
    * @see shm_unlink(3)
    */
   static unlinkShared(name: string): void
+  /**
+   * Maps a new file without a name, in memory, with access `'write'` (Linux). Its descriptor, {@link fd}, can go to another process,
+   * which maps it with `Mapping.open(fd)`. The file goes with the last mapping and descriptor of it.
+   *
+   * A file that is sealed against `'shrink'` cannot be truncated under a reader, whatever the process at the other end does.
+   *
+   * @param length bytes
+   * @throws `ENOMEM`, `EMFILE`; `EBUSY` for `seal: ['write']`; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` elsewhere than on Linux
+   * @see memfd_create(2)
+   */
+  static memfd(length: number | bigint, options?: MemfdOptions): Mapping
   /** Bytes. {@link resize} changes it, in whatever thread it is called; `unmap()` does not. */
   get length(): number
   /** Whether the mapping was unmapped. */
@@ -109,6 +120,30 @@ export declare class Mapping implements Disposable {
   get faults(): Faults
   /** The address of the first byte, for the raw functions; 0 for an empty mapping and after `unmap()`. */
   get address(): bigint
+  /**
+   * The descriptor of the mapped file, to hand to a child process in `stdio` or to `fs`; -1 for memory without a file and for an empty
+   * mapping. It belongs to the mapping, which closes it in `unmap()`: do not close it, and do not keep the number. A child has a
+   * copy of its own.
+   */
+  get fd(): number
+  /**
+   * What the mapped file is sealed against: a reader that finds `'shrink'` there knows that nobody can truncate it. Empty for
+   * files that have no seals, and elsewhere than on Linux.
+   *
+   * @see fcntl(2), F_GET_SEALS
+   */
+  get seals(): Seal[]
+  /**
+   * Adds seals to the mapped file, which is one of {@link Mapping.memfd}. No seal is ever taken off.
+   *
+   * `'write'` is `EBUSY` as long as any process has the file mapped for writing, as this mapping has: `'future-write'` forbids all
+   * writing but that. A mapping of a descriptor that is open for writing counts as one, even with access `'read'`. To seal against all
+   * writing, open the file for reading, `Mapping.open(`/proc/self/fd/${mapping.fd}`)`, unmap the writable mapping, and seal the other.
+   *
+   * @throws `EBUSY`; `EPERM` if the file is sealed with `'seal'`; `EINVAL` for a file that cannot be sealed
+   * @see fcntl(2), F_ADD_SEALS
+   */
+  seal(seals: readonly Seal[]): void
   /**
    * The memory under {@link bytes}: a SharedArrayBuffer where the runtime can make one over mapped memory, otherwise
    * an ArrayBuffer (see the option `views`). If `offset` is not a multiple of 8 it starts `offset % 8` bytes before the mapping, so
@@ -742,6 +777,21 @@ export interface MappingFaultError extends Error, Fault {
   /** The file, if one was named. */
   path?: string | Buffer
 }
+/** How to make a file for {@link Mapping.memfd}. */
+export interface MemfdOptions {
+  /** What `/proc/PID/maps` and `/proc/PID/fd` call it, up to 249 bytes; it need not be the only one. Default: `'mmap-native'`. */
+  name?: string
+  /** What it is sealed against from the start. `'write'` cannot be among them, as it is mapped for writing. Default: nothing. */
+  seal?: readonly Seal[]
+  /** Take all of its memory now. Default: `false`: what is never touched costs nothing. */
+  preallocate?: boolean
+  /** So many bytes of addresses are kept for {@link Mapping.resize}. Default: none beyond `length`. */
+  maxLength?: number | bigint
+  /** The kind of buffer that views are made over. Default: `'auto'`. */
+  views?: Views
+  /** As for {@link Mapping.open}. */
+  onFault?: (fault: Fault) => void
+}
 /** How to open a file for {@link Mapping.open}. */
 export interface OpenOptions {
   /** What the mapping allows. Default: `'read'`. */
@@ -889,6 +939,11 @@ export type Advice = (typeof ADVICE)[number]
 export type FaultKind = 'truncated' | 'not-stored' | 'read-only' | 'closed' | 'io-error' | 'protected'
 /** An address in this process. */
 export type Pointer = bigint
+/**
+ * What a file can be sealed against: `'grow'` and `'shrink'`: getting longer or shorter, by whoever has it open; `'write'`: being
+ * written; `'future-write'`: being written but through writable mappings that exist already (Linux 5.1); `'seal'`: more seals.
+ */
+export type Seal = 'grow' | 'shrink' | 'write' | 'future-write' | 'seal'
 /**
  * What a mapping hands out as its memory.
  * - `'auto'`: a SharedArrayBuffer where the runtime can make one over mapped memory, otherwise an ArrayBuffer. Views that are left

@@ -93,6 +93,9 @@ export declare function mappingCount(region: Handle, needle: Uint8Array, from: n
 /** The faults of a mapping. */
 export declare function mappingFaults(region: Handle): FaultReport
 
+/** The descriptor of the mapped file; -1 for memory without one. */
+export declare function mappingFd(region: Handle): number
+
 /** Repeats `pattern` over a range. */
 export declare function mappingFill(region: Handle, pattern: Uint8Array, offset: number, length: number): void
 
@@ -126,6 +129,9 @@ export declare function mappingLength(region: Handle): number
  */
 export declare function mappingLines(region: Handle, start: number, end: number, table: Uint8Array): number
 
+/** Maps a new file without a name. `seals` are bits as the kernel has them. */
+export declare function mappingMemfd(name: string, length: number, seals: number, flags: number, maxLength?: number | undefined | null): Handle
+
 /** How often bytes of the mapping were given other addresses. */
 export declare function mappingMoves(region: Handle): number
 
@@ -152,6 +158,12 @@ export declare function mappingResidency(region: Handle, offset: number, length:
 
 /** Gives a mapping and its file another length; without one, the mapping gets that of the file. */
 export declare function mappingResize(region: Handle, length?: number | undefined | null): void
+
+/** Adds seals to the mapped file. */
+export declare function mappingSeal(region: Handle, seals: number): void
+
+/** The seals of the mapped file, as bits. */
+export declare function mappingSeals(region: Handle): number
 
 /** Opens and maps a shared memory object. */
 export declare function mappingShared(name: string, access: string, length: number | undefined | null, flags: number, mode: number, maxLength?: number | undefined | null): Handle

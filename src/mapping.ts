@@ -25,7 +25,7 @@ import type { Residency, ResidencyOptions } from './residency'
 import * as search from './search'
 import type { FindOptions, LinesOptions } from './search'
 import * as sharing from './sharing'
-import type { SharedOptions } from './sharing'
+import type { MemfdOptions, Seal, SharedOptions } from './sharing'
 import { type ReadStreamOptions, readStream } from './stream'
 import * as validate from './validate'
 import { LARGEST_VIEW, VIEWS, type Views, areShared, leadOf } from './views'
@@ -346,6 +346,24 @@ export class Mapping implements Disposable {
     }
   }
 
+  /**
+   * Maps a new file without a name, in memory, with access `'write'` (Linux). Its descriptor, {@link fd}, can go to another process,
+   * which maps it with `Mapping.open(fd)`. The file goes with the last mapping and descriptor of it.
+   *
+   * A file that is sealed against `'shrink'` cannot be truncated under a reader, whatever the process at the other end does.
+   *
+   * @param length bytes
+   * @throws `ENOMEM`, `EMFILE`; `EBUSY` for `seal: ['write']`; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` elsewhere than on Linux
+   * @see memfd_create(2)
+   */
+  static memfd(length: number | bigint, options?: MemfdOptions): Mapping {
+    const request = sharing.memfdRequest(length, options)
+    const { name, length: size, seals, flags } = request
+    return Mapping.#make({ ...request, access: 'write', path: undefined }, () =>
+      native.mappingMemfd(name, size, seals, flags, request.room),
+    )
+  }
+
   /** A mapping of what `open` returns. */
   static #make(
     parts: Pick<Parts, 'access' | 'views' | 'path'> & {
@@ -389,6 +407,43 @@ export class Mapping implements Disposable {
   /** The address of the first byte, for the raw functions; 0 for an empty mapping and after `unmap()`. */
   get address(): bigint {
     return this.#closed ? 0n : native.mappingAddress(this.#handle)
+  }
+
+  /**
+   * The descriptor of the mapped file, to hand to a child process in `stdio` or to `fs`; -1 for memory without a file and for an empty
+   * mapping. It belongs to the mapping, which closes it in `unmap()`: do not close it, and do not keep the number. A child has a
+   * copy of its own.
+   */
+  get fd(): number {
+    this.#check()
+    return this.#native(() => native.mappingFd(this.#handle))
+  }
+
+  /**
+   * What the mapped file is sealed against: a reader that finds `'shrink'` there knows that nobody can truncate it. Empty for
+   * files that have no seals, and elsewhere than on Linux.
+   *
+   * @see fcntl(2), F_GET_SEALS
+   */
+  get seals(): Seal[] {
+    this.#check()
+    return sharing.sealNames(this.#native(() => native.mappingSeals(this.#handle)))
+  }
+
+  /**
+   * Adds seals to the mapped file, which is one of {@link Mapping.memfd}. No seal is ever taken off.
+   *
+   * `'write'` is `EBUSY` as long as any process has the file mapped for writing, as this mapping has: `'future-write'` forbids all
+   * writing but that. A mapping of a descriptor that is open for writing counts as one, even with access `'read'`. To seal against all
+   * writing, open the file for reading, `Mapping.open(`/proc/self/fd/${mapping.fd}`)`, unmap the writable mapping, and seal the other.
+   *
+   * @throws `EBUSY`; `EPERM` if the file is sealed with `'seal'`; `EINVAL` for a file that cannot be sealed
+   * @see fcntl(2), F_ADD_SEALS
+   */
+  seal(seals: readonly Seal[]): void {
+    this.#check()
+    const bits = sharing.sealRequest(seals)
+    this.#native(() => native.mappingSeal(this.#handle, bits))
   }
 
   /**

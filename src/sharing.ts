@@ -1,5 +1,5 @@
-/** Memory that several processes share: what the arguments of {@link Mapping.shared} ask for. */
-import { invalidArgType, invalidArgValue } from './errors'
+/** Memory that several processes share: what the arguments of {@link Mapping.shared} and {@link Mapping.memfd} ask for. */
+import { invalidArgType, invalidArgValue, unavailable } from './errors'
 import type { Fault } from './faults'
 import { OpenFlags } from './native'
 import * as validate from './validate'
@@ -27,6 +27,34 @@ export interface SharedOptions {
   /** As for {@link Mapping.open}. */
   onFault?: (fault: Fault) => void
 }
+
+/**
+ * What a file can be sealed against: `'grow'` and `'shrink'`: getting longer or shorter, by whoever has it open; `'write'`: being
+ * written; `'future-write'`: being written but through writable mappings that exist already (Linux 5.1); `'seal'`: more seals.
+ */
+export type Seal = 'grow' | 'shrink' | 'write' | 'future-write' | 'seal'
+
+/** How to make a file for {@link Mapping.memfd}. */
+export interface MemfdOptions {
+  /** What `/proc/PID/maps` and `/proc/PID/fd` call it, up to 249 bytes; it need not be the only one. Default: `'mmap-native'`. */
+  name?: string
+  /** What it is sealed against from the start. `'write'` cannot be among them, as it is mapped for writing. Default: nothing. */
+  seal?: readonly Seal[]
+  /** Take all of its memory now. Default: `false`: what is never touched costs nothing. */
+  preallocate?: boolean
+  /** So many bytes of addresses are kept for {@link Mapping.resize}. Default: none beyond `length`. */
+  maxLength?: number | bigint
+  /** The kind of buffer that views are made over. Default: `'auto'`. */
+  views?: Views
+  /** As for {@link Mapping.open}. */
+  onFault?: (fault: Fault) => void
+}
+
+/** As `mod seal` in `crates/core/src/memfd.rs`: the kernel's numbers. */
+const SEALS: Record<Seal, number> = { seal: 1, shrink: 2, grow: 4, write: 8, 'future-write': 16 }
+
+/** The longest name of a memfd, in bytes. */
+const LONGEST_MEMFD_NAME = 249
 
 /** The longest name, in bytes, without the slash. */
 const LONGEST_NAME = process.platform === 'darwin' ? 30 : 255
@@ -85,5 +113,49 @@ export function sharedRequest(givenName: unknown, givenLength: unknown, options:
     flags,
     mode: validate.integer('options.mode', mode, 0, 0o7777),
     onFault,
+  }
+}
+
+/** A list of seals as the kernel's bits. */
+function sealBits(name: string, value: unknown): number {
+  if (!Array.isArray(value)) throw invalidArgType(name, 'an instance of Array', value)
+  const names = Object.keys(SEALS) as Seal[]
+  return value.reduce<number>(
+    (bits, one, index) => bits | SEALS[validate.oneOf(`${name}[${index}]`, one, names)],
+    0,
+  )
+}
+
+/** The argument of `Mapping.seal()`, checked. */
+export function sealRequest(seals: unknown): number {
+  if (process.platform !== 'linux') throw unavailable('seal()', 'only Linux has seals')
+  return sealBits('seals', seals)
+}
+
+/** The kernel's bits as a list of seals. */
+export function sealNames(bits: number): Seal[] {
+  return (Object.keys(SEALS) as Seal[]).filter((name) => (bits & SEALS[name]) !== 0)
+}
+
+/** The arguments of {@link Mapping.memfd}, checked. */
+export function memfdRequest(givenLength: unknown, options: unknown) {
+  if (process.platform !== 'linux')
+    throw unavailable('Mapping.memfd()', 'only Linux has files without a name')
+  const given = validate.options(options, ['name', 'seal', 'preallocate', 'maxLength', 'views', 'onFault'])
+  const { name = 'mmap-native', seal = [], preallocate = false, maxLength, views: kind = 'auto' } = given
+  if (typeof name !== 'string') throw invalidArgType('options.name', 'of type string', name)
+  if (name.includes('\0')) throw invalidArgValue('options.name', 'must be without null bytes', name)
+  if (Buffer.byteLength(name) > LONGEST_MEMFD_NAME) {
+    throw invalidArgValue('options.name', `must have at most ${LONGEST_MEMFD_NAME} bytes`, name)
+  }
+  return {
+    name,
+    length: validate.integer('length', givenLength, 1),
+    room: maxLength === undefined ? undefined : validate.integer('options.maxLength', maxLength),
+    seals: sealBits('options.seal', seal),
+    flags:
+      OpenFlags.grow | (validate.boolean('options.preallocate', preallocate) ? OpenFlags.preallocate : 0),
+    views: validate.oneOf('options.views', kind, VIEWS),
+    onFault: validate.callback<(fault: Fault) => void>('options.onFault', given.onFault),
   }
 }

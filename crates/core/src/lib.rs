@@ -36,6 +36,7 @@ pub mod error;
 pub mod fault;
 pub mod flags;
 pub mod gate;
+pub mod memfd;
 pub mod prefetch;
 pub mod protect;
 pub mod range;
