@@ -1,179 +1,196 @@
 /**
- * What a mapping costs, against a C loop, `fs.readSync` and memory of the heap, in one run.
+ * What mappings cost, against everything else that could do the work: see `bench/README.md`.
  *
- *   npm run bench
+ *   npm run bench [-- [--quick] [--node NAME] [--out FOLDER] [name...]]
+ *   npm run bench -- --render
+ *
+ * A name is that of a measure, or the part of it before the `/`. `--quick` takes less of everything, and leaves the committed figures alone;
+ * `--render` measures nothing and draws tables and charts anew.
  */
-import { closeSync, mkdtempSync, openSync, readSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { cpus, tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { MAP_SHARED, Mapping, PROT_READ, bufferFromPointer, mmap, munmap } from 'mmap-native'
-import { compileLoops } from './c-loop'
-import { compare } from './harness'
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpus, homedir, release, tmpdir, totalmem } from 'node:os'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { drawCharts } from './charts'
+import { makeFile } from './files'
+import { type MeasureOutcome, run } from './harness'
+import { type NodeName, launcher, root } from './launch'
+import { type Context, type FileKind, GiB, type Measure, type Scale, type Setup } from './measure'
+import { measures } from './measures'
+import { type Results, putBetweenMarkers, tables, text } from './report'
 
-const PAGE = 4096
-const GiB = 1024 ** 3
-const folder = mkdtempSync(join(tmpdir(), 'mmap-native-bench-'))
-const small = join(folder, 'small')
-writeFileSync(small, Buffer.alloc(PAGE, 1))
+const HOME = join(root, 'bench')
+const NODES: readonly NodeName[] = ['current', 'node22', 'node24', 'node26']
 
-const { version, arch } = process
-console.log(`Node ${version} ${arch}, ${cpus().length} cores, ${cpus()[0]?.model}`)
-console.log('The last column is the speed, with that of the first of each kind as 1.\n')
-try {
-  mapTouchUnmap()
-  randomReads()
-  sequentialSum()
-} finally {
-  rmSync(folder, { recursive: true })
+interface Options {
+  scale: Scale
+  node: NodeName
+  out: string
+  render: boolean
+  chosen: Measure[]
 }
 
-/** A page is mapped, its first byte read, and unmapped again: from an open file, and with opening and closing it. */
-function mapTouchUnmap(): void {
-  const fd = openSync(small, 'r')
-  const page = Buffer.alloc(PAGE)
-  const loop = compileLoops(folder, small)
-  if (loop === undefined) console.log('skipped: the loops in C (no C compiler)')
-
-  const sum = (touch: () => number) => (count: number) => {
-    let total = 0
-    for (let i = 0; i < count; i++) total += touch()
-    return total
+function optionsOf(args: string[]): Options {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      quick: { type: 'boolean', default: false },
+      smoke: { type: 'boolean', default: false },
+      render: { type: 'boolean', default: false },
+      node: { type: 'string' },
+      out: { type: 'string' },
+    },
+  })
+  const scale = values.smoke ? 'smoke' : values.quick ? 'quick' : 'full'
+  const node = NODES.find((name) => name === (values.node ?? (values.smoke ? 'current' : 'node24')))
+  if (node === undefined) throw new Error(`--node is one of: ${NODES.join(', ')}`)
+  const out = values.out ?? (scale === 'full' ? HOME : join(root, 'build', `bench-${scale}`))
+  const isChosen = ({ name }: Measure) =>
+    positionals.length === 0 || positionals.some((one) => name === one || name.startsWith(`${one}/`))
+  for (const name of positionals) {
+    if (!measures.some((measure) => measure.name === name || measure.name.startsWith(`${name}/`))) {
+      throw new Error(
+        `there is no measure '${name}'; there are: ${measures.map(({ name }) => name).join(', ')}`,
+      )
+    }
   }
-  compare('map, touch, unmap 4 KiB', 20_000, [
-    ...(loop ? [loop('C', 'fd')] : []),
-    {
-      name: 'mmap, bufferFromPointer, munmap',
-      run: sum(() => {
-        const pointer = mmap(null, PAGE, PROT_READ, MAP_SHARED, fd, 0)
-        const byte = bufferFromPointer(pointer, 1)[0] as number
-        munmap(pointer, PAGE)
-        return byte
-      }),
-    },
-    {
-      name: 'mmap, munmap (no touch)',
-      run: sum(() => {
-        munmap(mmap(null, PAGE, PROT_READ, MAP_SHARED, fd, 0), PAGE)
-        return 1
-      }),
-    },
-    {
-      name: 'Mapping of an open file, bytes',
-      run: sum(() => {
-        const mapping = Mapping.open(fd)
-        const byte = mapping.bytes[0] as number
-        mapping.unmap()
-        return byte
-      }),
-    },
-    {
-      name: 'Mapping of an open file, read()',
-      run: sum(() => {
-        const mapping = Mapping.open(fd)
-        mapping.read(0, page)
-        mapping.unmap()
-        return page[0] as number
-      }),
-    },
-    {
-      name: 'fs.readSync (no mapping)',
-      run: sum(() => {
-        readSync(fd, page, 0, PAGE, 0)
-        return page[0] as number
-      }),
-    },
-  ])
-  compare('open, touch, close 4 KiB', 20_000, [
-    ...(loop ? [loop('C', 'path')] : []),
-    {
-      name: 'Mapping.open, bytes, unmap',
-      run: sum(() => {
-        const mapping = Mapping.open(small)
-        const byte = mapping.bytes[0] as number
-        mapping.unmap()
-        return byte
-      }),
-    },
-    {
-      name: 'Mapping.open, read(), unmap',
-      run: sum(() => {
-        const mapping = Mapping.open(small)
-        mapping.read(0, page)
-        mapping.unmap()
-        return page[0] as number
-      }),
-    },
-    {
-      name: 'fs.openSync, readSync, closeSync',
-      run: sum(() => {
-        const file = openSync(small, 'r')
-        readSync(file, page, 0, PAGE, 0)
-        closeSync(file)
-        return page[0] as number
-      }),
-    },
-  ])
-  closeSync(fd)
+  // npm runs this at the root, whatever folder it was called in.
+  const from = process.env['INIT_CWD'] ?? process.cwd()
+  return { scale, node, out: resolve(from, out), render: values.render, chosen: measures.filter(isChosen) }
 }
 
-/** A GiB of doubles, all of it in memory before the clock starts. */
-function doubles(): { heap: Float64Array; mapped: Float64Array } {
-  const path = join(folder, 'doubles')
-  writeFileSync(path, '')
-  truncateSync(path, GiB)
-  const mapped = Mapping.open(path, { access: 'write' }).view(Float64Array)
-  const heap = new Float64Array(GiB / 8)
-  for (let i = 0; i < heap.length; i++) heap[i] = mapped[i] = i % 1000
-  return { heap, mapped }
+/** What errors say of places on this machine is nobody's business. */
+function withoutPaths(message: string, folder: string): string {
+  const places = [folder, root, homedir(), tmpdir()]
+  return places
+    .reduce((text, place) => text.replaceAll(place, '.'), message)
+    .replaceAll(/\s+/g, ' ')
+    .slice(0, 200)
 }
 
-function randomReads(): void {
-  const { heap, mapped } = doubles()
-  // A function each, so that each loop is compiled for its own kind of buffer, as in a program that uses one.
-  const reader = () =>
-    new Function(
-      'values',
-      'count',
-      `let sum = 0, state = 12345
-       for (let i = 0; i < count; i++) {
-         state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-         sum += values[state >>> 5]
-       }
-       return sum`,
-    ) as (values: Float64Array, count: number) => number
-  const [readHeap, readMapped] = [reader(), reader()]
-  compare('random 8-byte reads in 1 GiB', 5_000_000, [
-    { name: 'Float64Array of the heap', run: (count) => readHeap(heap, count) },
-    { name: 'Float64Array of a Mapping', run: (count) => readMapped(mapped, count) },
-  ])
+/** Files by what is in them; only those that many measures use stay until the end. */
+class Files {
+  readonly #paths = new Map<string, string>()
+
+  constructor(readonly folder: string) {}
+
+  get(kind: FileKind, size: number): string {
+    const key = `${kind}-${size}`
+    const path = this.#paths.get(key) ?? makeFile(this.folder, kind, size)
+    this.#paths.set(key, path)
+    return path
+  }
+
+  dropLarge(): void {
+    for (const [key, path] of this.#paths) {
+      if (key.startsWith('text') || key.startsWith('sparse')) continue
+      rmSync(path)
+      this.#paths.delete(key)
+    }
+  }
 }
 
-function sequentialSum(): void {
-  const { heap, mapped } = doubles()
-  const path = join(folder, 'doubles')
-  const fd = openSync(path, 'r')
-  const chunk = new Float64Array(8192)
-  const summer = () =>
-    new Function(
-      'values',
-      'count',
-      'let sum = 0; for (let i = 0; i < count; i++) sum += values[i]; return sum',
-    ) as (values: Float64Array, count: number) => number
-  const [sumHeap, sumMapped, sumChunk] = [summer(), summer(), summer()]
-  compare('sum of 1 GiB, each double', heap.length, [
-    { name: 'Float64Array of the heap', run: (count) => sumHeap(heap, count) },
-    { name: 'Float64Array of a Mapping', run: (count) => sumMapped(mapped, count) },
-    {
-      name: 'fs.readSync, 64 KiB at a time',
-      run: (count) => {
-        let sum = 0
-        for (let done = 0; done < count; done += chunk.length) {
-          readSync(fd, chunk, 0, chunk.byteLength, done * 8)
-          sum += sumChunk(chunk, Math.min(chunk.length, count - done))
-        }
-        return sum
-      },
-    },
-  ])
-  closeSync(fd)
+async function measureAll({ scale, node, chosen }: Options, folder: string): Promise<MeasureOutcome[]> {
+  const files = new Files(folder)
+  const launch = launcher(folder, node, scale === 'smoke')
+  const context: Context = {
+    scale,
+    pick: (full, quick, smoke) => ({ full, quick, smoke })[scale],
+    file: (kind, size) => files.get(kind, size),
+  }
+  const outcomes: MeasureOutcome[] = []
+  for (const measure of chosen) {
+    const { name, title, about, figures } = measure
+    const facts = { name, title, about, figures, count: 0, contenders: [], targets: [] }
+    const outcome = await measureOne(measure, context, launch, facts).catch((error: Error) => {
+      // The others are measured all the same.
+      process.exitCode = 1
+      return { ...facts, skipped: withoutPaths(error.message, folder) }
+    })
+    for (const contender of outcome.contenders) {
+      if (contender.error !== undefined) contender.error = withoutPaths(contender.error, folder)
+    }
+    console.log(text(outcome))
+    outcomes.push(outcome)
+    files.dropLarge()
+  }
+  return outcomes
 }
+
+async function measureOne(
+  measure: Measure,
+  context: Context,
+  launch: ReturnType<typeof launcher>,
+  facts: MeasureOutcome,
+): Promise<MeasureOutcome> {
+  const skipped = measure.missing?.(context)
+  if (skipped !== undefined) return { ...facts, skipped }
+  const setup: Setup = { files: {}, size: 0, ...measure.prepare(context) }
+  const { contenders, targets } = await run(measure, setup, context.scale, launch)
+  return { ...facts, count: setup.count, ...(setup.size > 0 && { size: setup.size }), contenders, targets }
+}
+
+function fileSystemOf(folder: string): string {
+  if (process.platform !== 'linux') return 'its file system'
+  return execFileSync('stat', ['--file-system', '--format=%T', folder], { encoding: 'utf8' }).trim()
+}
+
+/** New outcomes take the place of old ones of the same name: some measures can be run again by themselves. */
+function merged(options: Options, outcomes: MeasureOutcome[], old: Results | undefined): MeasureOutcome[] {
+  const isWhole = options.chosen.length === measures.length
+  const known = new Map<string, MeasureOutcome>()
+  for (const outcome of isWhole ? [] : (old?.measures ?? [])) known.set(outcome.name, outcome)
+  for (const outcome of outcomes) known.set(outcome.name, outcome)
+  return measures.map(({ name }) => known.get(name)).filter((outcome) => outcome !== undefined)
+}
+
+async function main(): Promise<void> {
+  const options = optionsOf(process.argv.slice(2))
+  const { out, scale } = options
+  mkdirSync(out, { recursive: true })
+  const file = join(out, 'results.json')
+  const old = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Results) : undefined
+  if (options.render) {
+    if (old === undefined) throw new Error('there are no results yet')
+    return show(out, old)
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'mmap-native-bench-'))
+  try {
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+    const machine = {
+      platform: `${process.platform} ${process.arch}`,
+      kernel: /^\d+(\.\d+)*/.exec(release())?.[0] ?? '',
+      cpu: cpus()[0]?.model ?? '',
+      cores: cpus().length,
+      memory: Math.round(totalmem() / GiB),
+      fileSystem: fileSystemOf(folder),
+    }
+    const outcomes = await measureAll(options, folder)
+    const results = {
+      version,
+      date: new Date().toISOString().slice(0, 10),
+      scale,
+      machine,
+      measures: merged(options, outcomes, old),
+    }
+    writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`)
+    await show(out, results)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Tables and charts of these results. */
+async function show(out: string, results: Results): Promise<void> {
+  const readme = join(out, 'README.md')
+  if (out === HOME) putBetweenMarkers(readme, tables(results))
+  else writeFileSync(readme, `${tables(results)}\n`)
+  await drawCharts(join(out, 'charts'), results)
+}
+
+main().catch((error: Error) => {
+  console.error(error.message)
+  process.exitCode = 1
+})

@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -97,9 +97,11 @@ function build() {
 const commands = {
   build,
 
-  start(args) {
+  start(files) {
     build()
-    run(process.execPath, ['build/examples/synopsis.js', ...args])
+    // A file is named from where npm was called, and this runs at the root.
+    const from = process.env.INIT_CWD ?? root
+    run(process.execPath, ['build/examples/synopsis.js', ...files.map((file) => resolve(from, file))])
   },
 
   test(args) {

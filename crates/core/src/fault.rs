@@ -102,8 +102,6 @@ pub struct FaultLog {
     pub label: Option<PathBuf>,
     /// Faults so far.
     count: AtomicU64,
-    /// A warning was given.
-    warned: AtomicBool,
     /// Work in other threads that reads the memory now.
     readers: AtomicUsize,
     details: Mutex<Details>,
@@ -137,7 +135,6 @@ impl FaultLog {
             owner,
             label,
             count: AtomicU64::new(0),
-            warned: AtomicBool::new(false),
             readers: AtomicUsize::new(0),
             details: Mutex::new(Details { data, start, most: data.map_or(0, Span::len), ..Details::default() }),
         })
@@ -172,11 +169,6 @@ impl FaultLog {
     /// The faults, oldest first; not more than 1024 of them.
     pub fn list(&self) -> Vec<Fault> {
         self.details.lock().list.clone()
-    }
-
-    /// True the first time it is asked.
-    pub fn should_warn(&self) -> bool {
-        !self.warned.swap(true, Ordering::AcqRel)
     }
 
     /// The ranges that are not the file's.
@@ -720,8 +712,6 @@ mod tests {
             log.add(pages(1, 1), 0, Kind::ReadOnly);
         }
         assert_eq!((log.count(), log.list().len(), log.patches().len()), (2000, LONGEST_LIST, 1));
-        assert!(log.should_warn());
-        assert!(!log.should_warn());
     }
 
     #[test]
