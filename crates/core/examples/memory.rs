@@ -17,7 +17,9 @@ use memmap2::MmapOptions;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [kind, path, needle] = arguments.as_slice() else { return Err("usage: memory sum|find|count FILE NEEDLE".into()) };
+    let [kind, path, needle] = arguments.as_slice() else {
+        return Err("usage: memory sum|find|count FILE NEEDLE".into());
+    };
     let file = File::open(path)?;
     // SAFETY: the benchmark writes to no file that it measures on.
     let bytes = unsafe { MmapOptions::new().populate().map(&file) }?;
