@@ -457,21 +457,10 @@ export class Mapping implements Disposable {
    */
   get buffer(): ArrayBuffer | SharedArrayBuffer {
     this.#check()
-    const lead = leadOf(this.offset)
-    for (;;) {
-      const length = this.length
-      // One that somebody has transferred is replaced by another, too.
-      if (this.#buffer?.byteLength === lead + length) return this.#buffer
-      if (length > LARGEST_VIEW - lead) throw tooLarge(length, LARGEST_VIEW - lead)
-      if (this.#detaches && this.#buffer !== undefined) this.#detachLater(this.#buffer as ArrayBuffer)
-      this.#buffer = undefined
-      try {
-        return (this.#buffer = this.#makeBuffer(0, length))
-      } catch (error) {
-        // Another thread may have cut it off in between.
-        if (this.length === length) throw error
-      }
-    }
+    const length = this.length
+    // One that somebody has transferred is replaced by another, too.
+    if (this.#buffer?.byteLength === leadOf(this.offset) + length) return this.#buffer
+    return this.#renewBuffer(length)
   }
 
   /**
@@ -520,7 +509,8 @@ export class Mapping implements Disposable {
       throw invalidArgType('constructor', 'a typed array constructor, DataView, or Buffer', constructor)
     }
     const size = (isTypedArray && Class.BYTES_PER_ELEMENT) || 1
-    const start = validate.integer('byteOffset', byteOffset, 0, this.length)
+    const whole = this.length
+    const start = validate.integer('byteOffset', byteOffset, 0, whole)
     if ((this.offset + start) % size !== 0) {
       const where =
         this.offset % size === 0
@@ -528,7 +518,7 @@ export class Mapping implements Disposable {
           : ` from ${size - (this.offset % size)} on, as the mapping starts at offset ${this.offset}`
       throw outOfRange('byteOffset', `a multiple of ${size}${where}`, byteOffset)
     }
-    const room = Math.floor((this.length - start) / size)
+    const room = Math.floor((whole - start) / size)
     const count = length === undefined ? room : validate.integer('length', length, 0, room)
 
     const [buffer, at] = this.#window(start, count * size)
@@ -1034,6 +1024,20 @@ export class Mapping implements Disposable {
     this.#moves = moves
   }
 
+  #renewBuffer(length: number): ArrayBuffer | SharedArrayBuffer {
+    const largest = LARGEST_VIEW - leadOf(this.offset)
+    if (length > largest) throw tooLarge(length, largest)
+    if (this.#detaches && this.#buffer !== undefined) this.#detachLater(this.#buffer as ArrayBuffer)
+    this.#buffer = undefined
+    try {
+      return (this.#buffer = this.#makeBuffer(0, length))
+    } catch (error) {
+      // Another thread may have cut it off in between.
+      if (this.length === length) throw error
+      return this.buffer
+    }
+  }
+
   /** Lets go of buffers over addresses that the mapping has no longer. */
   #dropBuffers(): void {
     const buffers = this.#detaches ? [this.#buffer, ...this.#detachable.map((one) => one.deref())] : []
@@ -1083,7 +1087,8 @@ export class Mapping implements Disposable {
   /** The buffer that has a range, and where in it the range starts. */
   #window(start: number, length: number): [ArrayBuffer | SharedArrayBuffer, number] {
     const lead = leadOf(this.offset)
-    if (this.length <= LARGEST_VIEW - lead) return [this.buffer, lead + start]
+    // Who asks for a window has just asked for the length.
+    if (this.#length <= LARGEST_VIEW - lead) return [this.buffer, lead + start]
     const windowLead = leadOf(this.offset + start)
     if (length > LARGEST_VIEW - windowLead) throw tooLarge(length, LARGEST_VIEW - windowLead)
     const buffer = this.#makeBuffer(start, length)

@@ -102,6 +102,8 @@ pub struct FaultLog {
     pub label: Option<PathBuf>,
     /// Faults so far.
     count: AtomicU64,
+    /// Faults so far, and those of our own making, of which nobody is told.
+    noted: AtomicU64,
     /// Work in other threads that reads the memory now.
     readers: AtomicUsize,
     details: Mutex<Details>,
@@ -135,6 +137,7 @@ impl FaultLog {
             owner,
             label,
             count: AtomicU64::new(0),
+            noted: AtomicU64::new(0),
             readers: AtomicUsize::new(0),
             details: Mutex::new(Details { data, start, most: data.map_or(0, Span::len), ..Details::default() }),
         })
@@ -164,6 +167,11 @@ impl FaultLog {
     /// How many faults there were.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Acquire)
+    }
+
+    /// How often a handler replaced anything at all.
+    pub(crate) fn noted(&self) -> u64 {
+        self.noted.load(Ordering::Acquire)
     }
 
     /// The faults, oldest first; not more than 1024 of them.
@@ -208,6 +216,7 @@ impl FaultLog {
 
     /// Notes a fault, unless it is of our own making. `at` is where the span is, or was, in the file.
     fn add(&self, span: Span, at: u64, kind: Kind) -> Option<Fault> {
+        self.noted.fetch_add(1, Ordering::AcqRel);
         if kind == Kind::Closed && self.readers.load(Ordering::Acquire) > 0 {
             return None;
         }

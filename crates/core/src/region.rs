@@ -338,6 +338,11 @@ impl Region {
         let (again, others) = self.unsynced.lock().drain(..).partition(|span| pages.intersect(*span).is_some());
         *self.unsynced.lock() = others;
         let again: Vec<Span> = again;
+        if !self.may_be_written(&again) {
+            self.unsynced.lock().extend(again);
+            let why = "pages that the file could not take before may not be written since protect()";
+            return Err(Error::refused("msync", libc::EACCES, why));
+        }
         for page in again.iter().flat_map(|span| span.pieces(sys::page_size())) {
             touch_page(page, true);
         }
@@ -346,6 +351,11 @@ impl Region {
             unsynced.extend(again.into_iter().filter(|span| !pages.contains(*span)));
             unsynced.push(pages);
         })
+    }
+
+    fn may_be_written(&self, spans: &[Span]) -> bool {
+        let registry = registry::lock();
+        spans.iter().all(|span| registry.tags(*span).iter().all(|(_, tag)| tag.prot & libc::PROT_WRITE != 0))
     }
 
     /// A range of addresses as a fault of this region.

@@ -41,7 +41,7 @@ use crate::table::{Entry, FileIdentity, Table};
 
 mod extent;
 
-pub use extent::{Owned, Unpinnable};
+pub use extent::{Owned, Unpinnable, Withheld};
 
 /// Between changes of the registry and fault handlers.
 pub(crate) static GATE: Gate = Gate { closed: AtomicBool::new(false), inside: AtomicUsize::new(0) };
@@ -127,6 +127,22 @@ struct Holds {
     /// How many of them start where it starts, and end where it ends: it cannot be one with its neighbour there.
     starts: u32,
     ends: u32,
+}
+
+impl Holds {
+    /// One pin more.
+    fn add(&mut self, starts: bool, ends: bool) {
+        self.pins = self.pins.saturating_add(1);
+        self.starts = self.starts.saturating_add(u32::from(starts));
+        self.ends = self.ends.saturating_add(u32::from(ends));
+    }
+
+    /// One pin less.
+    fn remove(&mut self, starts: bool, ends: bool) {
+        self.pins = self.pins.saturating_sub(1);
+        self.starts = self.starts.saturating_sub(u32::from(starts));
+        self.ends = self.ends.saturating_sub(u32::from(ends));
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -574,10 +590,8 @@ impl Registry {
     fn pin(&mut self, pages: Span) {
         for start in self.carve(pages) {
             if let Some(segment) = self.segments.get_mut(&start) {
-                let more = |count: &mut u32, condition| *count = count.saturating_add(u32::from(condition));
-                more(&mut segment.holds.pins, true);
-                more(&mut segment.holds.starts, segment.span.start() == pages.start());
-                more(&mut segment.holds.ends, segment.span.end() == pages.end());
+                let span = segment.span;
+                segment.holds.add(span.start() == pages.start(), span.end() == pages.end());
             }
         }
     }
@@ -592,10 +606,8 @@ impl Registry {
     fn unpin(&mut self, pages: Span) -> Chore {
         let mut chore = Chore::None;
         for (_, segment) in self.segments.range_mut(pages.start()..pages.end()) {
-            let less = |count: &mut u32, condition| *count = count.saturating_sub(u32::from(condition));
-            less(&mut segment.holds.pins, true);
-            less(&mut segment.holds.starts, segment.span.start() == pages.start());
-            less(&mut segment.holds.ends, segment.span.end() == pages.end());
+            let span = segment.span;
+            segment.holds.remove(span.start() == pages.start(), span.end() == pages.end());
             if segment.is_free() {
                 chore = chore.max(if segment.is_live() { Chore::Free } else { Chore::Sweep });
             }

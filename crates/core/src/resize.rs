@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, Result};
 use crate::range::{round_down, round_up, Layout, Span};
 use crate::region::{grow, size_of, Access, MapOptions, Region};
-use crate::registry::{self, MappedFile, Owned, Pin, Registry, Tag, Unpinnable};
+use crate::registry::{self, MappedFile, Owned, Pin, Registry, Tag, Unpinnable, Withheld};
 use crate::sys;
 
 /// Grows with every resize of any region: who keeps a length looks here whether it may be another one.
@@ -86,6 +86,12 @@ impl Extent {
     /// The address behind the last page that so many bytes need, if it lies in `held`.
     fn end_in(&self, held: Span, length: usize) -> Option<usize> {
         held.start().checked_add(pages_for(self.lead, length)?).filter(|end| *end <= held.end())
+    }
+
+    fn discard(&self, withheld: &Withheld) {
+        if let Some(owned) = &self.owned {
+            owned.discard(withheld);
+        }
     }
 
     fn held(&self) -> Option<Span> {
@@ -250,7 +256,7 @@ impl Region {
         let lengths = [needed.saturating_mul(2), needed];
         let mut extent = self.extent.write();
         let held = extent.held().map_or(0, Span::len);
-        if needed <= held {
+        if needed <= held || self.is_closed() {
             return Ok(None);
         }
         if let Some(owned) = &mut extent.owned {
@@ -284,52 +290,70 @@ impl Region {
         Ok(())
     }
 
-    /// Lets go of the pages behind so many bytes, then of that part of the file.
+    /// Lets go of the pages behind so many bytes, and of that part of the file.
     fn cut(&self, bytes: usize, file: Option<&Arc<MappedFile>>) -> Result<()> {
-        let before = self.vacate(bytes, file.is_none())?;
-        let wide = |value| u64::try_from(value).unwrap_or(u64::MAX);
-        let Some(file) = file.filter(|_| self.access == Access::Write) else { return Ok(()) };
-        let end = self.growth.offset.saturating_add(wide(bytes));
-        let old_end = self.growth.offset.saturating_add(wide(before));
-        let truncated = file_size(file).and_then(|size| {
+        let before = self.len();
+        let in_file = |bytes| self.growth.offset.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        let shrinks = match file.filter(|_| self.access == Access::Write) {
             // What others have appended behind the region is not its to cut off.
-            if size <= end || size > old_end {
-                return Ok(());
-            }
-            file.file.set_len(end).map_err(|error| Error::from_io("ftruncate", &error))
-        });
-        truncated.inspect_err(|_| {
-            // All bytes are in the file still. The first failure is the one to report.
-            let _ = self.extend(before, Some(file), None);
-        })
+            Some(file) => Some(file).zip(Some(file_size(file)?)).filter(|(_, size)| *size <= in_file(before)),
+            None => None,
+        };
+        let Some((file, _)) = shrinks.filter(|(_, size)| *size > in_file(bytes)) else {
+            return self.vacate(bytes, |owned, end| owned.vacate(end, &self.tag)).and_then(|()| {
+                if file.is_none() {
+                    self.clear_rest()
+                } else {
+                    Ok(())
+                }
+            });
+        };
+        let mut withheld = None;
+        self.vacate(bytes, |owned, end| owned.withhold(end, &self.tag).map(|pages| withheld = pages))?;
+        let truncated = file.file.set_len(in_file(bytes)).map_err(|error| Error::from_io("ftruncate", &error));
+        match (&truncated, &withheld) {
+            (Ok(()), Some(withheld)) => self.extent.read().discard(withheld),
+            (Ok(()), None) => {}
+            // The first failure is the one to report. Pages that cannot be put back stay cut off.
+            (Err(_), Some(withheld)) => drop(self.restore(before, withheld)),
+            (Err(_), None) => drop(self.extend(before, Some(file), None)),
+        }
+        truncated
     }
 
-    /// Returns how many bytes there were.
-    fn vacate(&self, bytes: usize, is_memory: bool) -> Result<usize> {
+    fn restore(&self, before: usize, withheld: &Withheld) -> Result<()> {
+        let mut extent = self.extent.write();
+        if let Some(owned) = &mut extent.owned {
+            owned.restore(withheld)?;
+            extent.length = before;
+            self.tag.log.set_data(extent.data());
+        }
+        Ok(())
+    }
+
+    /// Has `vacate` take the pages away from an address on.
+    fn vacate(&self, bytes: usize, vacate: impl FnOnce(&mut Owned, usize) -> Result<()>) -> Result<()> {
         let mut extent = self.extent.write();
         if self.is_closed() {
             return Err(Error::Closed);
         }
-        let before = extent.length;
-        let Some(held) = extent.held() else { return Ok(before) };
+        let Some(held) = extent.held() else { return Ok(()) };
         let end = extent.end_in(held, bytes).ok_or(Error::system("mmap", libc::EOVERFLOW))?;
         if let Some(owned) = &mut extent.owned {
-            owned.vacate(end, &self.tag)?;
+            vacate(owned, end)?;
         }
         extent.length = bytes;
         extent.breaks = extent.breaks.saturating_add(1);
         self.tag.log.set_data(extent.data());
         let mut unsynced = self.unsynced.lock();
         *unsynced = unsynced.drain(..).filter_map(|span| span.before(end)).collect();
-        let rest = extent.data().and_then(|data| extent.pages()?.from(data.end()));
-        if let Some(rest) = rest.filter(|_| is_memory) {
-            self.clear(rest)?;
-        }
-        Ok(before)
+        Ok(())
     }
 
     /// Makes the rest of a last page of memory zeros, as the kernel does for that of a file.
-    fn clear(&self, rest: Span) -> Result<()> {
+    fn clear_rest(&self) -> Result<()> {
+        let extent = self.extent.write();
+        let Some(rest) = extent.data().and_then(|data| extent.pages()?.from(data.end())) else { return Ok(()) };
         let registry = registry::change();
         let page = rest.widened(sys::page_size()).ok_or(Error::system("mprotect", libc::EINVAL))?;
         if !registry.is_live(page, Some(self.tag.id)) {

@@ -24,6 +24,25 @@ pub struct Owned {
     id: u64,
 }
 
+/// Pages that may come back.
+#[derive(Debug)]
+pub struct Withheld {
+    /// With what was mapped there.
+    parts: Vec<(Span, Tag)>,
+    /// How many faults the mapping had.
+    noted: u64,
+}
+
+impl Withheld {
+    fn span(&self) -> Option<Span> {
+        self.parts.iter().map(|(part, _)| *part).reduce(Span::union)
+    }
+}
+
+fn replaced() -> Error {
+    Error::refused("mmap", libc::EINVAL, "a part of the mapping was unmapped or replaced by a raw call")
+}
+
 /// Why there is no pin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unpinnable {
@@ -68,7 +87,10 @@ impl Owned {
     /// # Errors
     /// [`Unpinnable`].
     pub fn pin(&self, part: Span, prot: i32) -> std::result::Result<Pin, Unpinnable> {
-        let registry = REGISTRY.lock();
+        let mut registry = REGISTRY.lock();
+        if registry.pin_single(self, prot) {
+            return Ok(Pin { span: part, pages: self.held });
+        }
         let denied = registry.overlapping(part).find(|segment| segment.is_live() && segment.tag.prot & prot != prot);
         if let Some(span) = denied.and_then(|segment| segment.span.intersect(part)) {
             return Err(Unpinnable::Protected(span));
@@ -119,11 +141,7 @@ impl Owned {
         let Some(added) = Span::between(self.end(), end) else { return Ok(()) };
         let mut registry = change();
         if !registry.is_intact(self) || !self.held.contains(added) {
-            return Err(Error::refused(
-                "mmap",
-                libc::EINVAL,
-                "a part of the mapping was unmapped or replaced by a raw call",
-            ));
+            return Err(replaced());
         }
         let skipped = u64::try_from(added.start().saturating_sub(self.held.start())).unwrap_or(0);
         let rights = map(&registry, added, tag.offset.saturating_add(skipped)).inspect_err(|_| {
@@ -146,15 +164,61 @@ impl Owned {
         let Some(left) = self.pages.and_then(|pages| pages.from(end)) else { return Ok(()) };
         let mut registry = change();
         if !registry.is_intact(self) {
-            return Err(Error::refused(
-                "mmap",
-                libc::EINVAL,
-                "a part of the mapping was unmapped or replaced by a raw call",
-            ));
+            return Err(replaced());
         }
         retire(left)?;
         registry.set_vacated(left, tag);
         self.pages = Span::between(self.held.start(), end);
+        Ok(())
+    }
+
+    /// As [`vacate`](Owned::vacate), but the pages stay mapped, out of reach, until it is known what becomes of them.
+    ///
+    /// # Errors
+    /// As [`vacate`](Owned::vacate).
+    pub fn withhold(&mut self, end: usize, tag: &Tag) -> Result<Option<Withheld>> {
+        let Some(left) = self.pages.and_then(|pages| pages.from(end)) else { return Ok(None) };
+        if !sys::is_guarded() {
+            // A view may look there, and must find something.
+            self.vacate(end, tag)?;
+            return Ok(None);
+        }
+        let mut registry = change();
+        if !registry.is_intact(self) {
+            return Err(replaced());
+        }
+        let parts = registry.tags(left);
+        // SAFETY: pages of this mapping, under the lock.
+        unsafe { sys::mprotect(left, libc::PROT_NONE) }?;
+        registry.set_vacated(left, tag);
+        self.pages = Span::between(self.held.start(), end);
+        Ok(Some(Withheld { parts, noted: tag.log.noted() }))
+    }
+
+    /// Lets go of pages that were withheld. If the kernel refuses, they stay out of reach.
+    pub fn discard(&self, withheld: &Withheld) {
+        let registry = change();
+        if let Some(span) = withheld.span().filter(|_| registry.is_intact(self)) {
+            let _ = retire(span);
+        }
+    }
+
+    /// Puts pages back that were withheld, unless an access has put others in their place.
+    ///
+    /// # Errors
+    /// `EINVAL` then; as `mprotect(2)`.
+    pub fn restore(&mut self, withheld: &Withheld) -> Result<()> {
+        let mut registry = change();
+        let is_untouched = withheld.parts.iter().all(|(_, tag)| tag.log.noted() == withheld.noted);
+        let Some(span) = withheld.span().filter(|_| is_untouched && registry.is_intact(self)) else {
+            return Err(replaced());
+        };
+        for (part, tag) in &withheld.parts {
+            // SAFETY: pages of this mapping, under the lock.
+            unsafe { sys::mprotect(*part, tag.prot) }?;
+            registry.set_occupied(*part, tag);
+        }
+        self.pages = Span::between(self.held.start(), span.end());
         Ok(())
     }
 
@@ -176,6 +240,17 @@ impl Registry {
         for start in self.carve(span) {
             self.set_state(start, State::Reserved);
         }
+    }
+
+    /// Pins a mapping that is one segment, with pages that all allow what `prot` says: nearly all mappings are.
+    fn pin_single(&mut self, owned: &Owned, prot: i32) -> bool {
+        let Some(segment) = self.segments.get_mut(&owned.held.start()) else { return false };
+        let is_single = (segment.span, segment.tag.id, segment.state) == (owned.held, owned.id, State::Kept);
+        if is_single && segment.tag.prot & prot == prot {
+            segment.holds.add(true, true);
+            return true;
+        }
+        false
     }
 
     /// Whether all addresses of a mapping are its own, and all of its pages mapped.
