@@ -412,6 +412,49 @@ export declare class Mapping implements Disposable {
   ): Promise<Residency>
   residency(options: ResidencyOptions): Promise<Residency>
   /**
+   * Brings a range into memory and keeps it there until {@link unlock}, `unmap()` or the end of the process: no access to it waits for a
+   * device. Resolves when all of it is there; with `onFault` each page comes in, and is kept, when it is first used.
+   *
+   * Locks do not count up: one `unlock()` undoes any number of them. Pages are whole. With access `'copy'` each page gets its copy now. What was
+   * locked when the call fails or is aborted stays locked. Runs off the event loop, in pieces of a few milliseconds.
+   *
+   * @param offset bytes from the start of the mapping. Default: 0.
+   * @param length bytes. Default: to the end.
+   * @throws (rejects) `ENOMEM` beyond the limit `RLIMIT_MEMLOCK`, which the message has, and `EPERM` where that is 0 (a process with
+   *   CAP_IPC_LOCK has no limit); `EAGAIN`; `ERR_MAPPING_FAULT` for bytes that are not in the file any more or that the device cannot deliver;
+   *   `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` for `onFault` elsewhere than on Linux; `ERR_MAPPING_CLOSED` if the mapping is unmapped
+   *   meanwhile; `AbortError`
+   * @see mlock(2), mlock2(2)
+   */
+  lock(offset?: number | bigint, length?: number | bigint, options?: LockOptions): Promise<void>
+  lock(options: LockOptions): Promise<void>
+  /**
+   * Lets the system take pages away again that {@link lock} kept: all that hold a part of the range. Pages that are not locked are no error.
+   * On this thread: nothing is read or written for it; it takes about 100 ms for each GiB in memory.
+   *
+   * @param offset bytes from the start of the mapping. Default: 0.
+   * @param length bytes. Default: to the end.
+   * @throws `ENOMEM` if the process has too many mappings
+   * @see munlock(2)
+   */
+  unlock(offset?: number | bigint, length?: number | bigint): void
+  /**
+   * Takes the pages of a range from this process, and with `pageCache` from the page cache of the system, too, so that the next access reads
+   * them from the device. Nothing is lost: what was written is in the page cache, and leaves it only when it is stored (`flush()`
+   * first). Pages that other processes have mapped stay in the page cache. Runs off the event loop, in pieces of a few milliseconds.
+   *
+   * For access `'read'` and `'write'`. Private pages (access `'copy'`, memory without a file) may hold what was written and are
+   * refused; `advise('pageout')` makes room without losing them.
+   *
+   * @param offset bytes from the start of the mapping. Default: 0. Pages that hold a part of the range are dropped.
+   * @param length bytes. Default: to the end.
+   * @throws (rejects) `EINVAL` for private pages and for locked ones; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` for `pageCache` elsewhere than
+   *   on Linux; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
+   * @see madvise(2), MADV_DONTNEED; posix_fadvise(2), POSIX_FADV_DONTNEED
+   */
+  evict(offset?: number | bigint, length?: number | bigint, options?: EvictOptions): Promise<Eviction>
+  evict(options: EvictOptions): Promise<Eviction>
+  /**
    * Makes all pages the file's again that faults had replaced by others: after a file that was truncated has grown
    * back. Views stay valid. What was written to such pages and not stored is lost.
    *
@@ -732,6 +775,23 @@ export interface ChunksOptions {
   /** Bytes in a chunk; the last one may have fewer. Default: 64 KiB. */
   size?: number | bigint
 }
+/** Options of {@link Mapping.evict}. */
+export interface EvictOptions {
+  /** Drop pages that are stored from the page cache of the system, too (Linux). Default: `false`. */
+  pageCache?: boolean
+  /** Aborts within a few milliseconds: what is dropped by then is dropped. */
+  signal?: AbortSignal
+}
+/** What {@link Mapping.evict} has dropped. */
+export interface Eviction {
+  /** Bytes of pages that the process had in its page tables; `undefined` elsewhere than on Linux. */
+  fromProcess: number | undefined
+  /**
+   * Bytes of pages that have gone from the page cache; `undefined` without `pageCache`. 0 for a file that the process may not write and does
+   * not own: the kernel does not tell what is in memory of it.
+   */
+  fromPageCache: number | undefined
+}
 /** An access that the kernel refused. */
 export interface Fault {
   /** The first byte concerned, from the start of the mapping. */
@@ -770,6 +830,13 @@ export interface LinesOptions {
   start?: number | bigint
   /** Where to stop, in bytes, not included. Default: the end of the mapping. */
   end?: number | bigint
+}
+/** Options of {@link Mapping.lock}. */
+export interface LockOptions {
+  /** Keep each page from when it is first used, and bring none in now (Linux). Default: `false`. */
+  onFault?: boolean
+  /** Aborts within a few milliseconds: what is locked by then is locked. */
+  signal?: AbortSignal
 }
 /** A method met bytes that are not the file's, since a fault. */
 export interface MappingFaultError extends Error, Fault {

@@ -32,6 +32,16 @@ export declare function detach(buffer: ArrayBuffer): void
 /** Puts the handler on top again if another one was installed above it. */
 export declare function ensureFaultGuard(): void
 
+/** What one slice of `mappingEvict` has done, in bytes. */
+export interface EvictionProgress {
+  /** Of the range. */
+  done: number
+  /** Of pages that the process had. */
+  fromProcess?: number
+  /** Of pages that the page cache had. */
+  fromPageCache: number
+}
+
 /** A fault that somebody is to hear of. */
 export interface FaultEvent {
   /** The mapping's number. */
@@ -90,6 +100,12 @@ export declare function mappingCopyWithin(region: Handle, target: number, start:
 /** How often `needle` is in a range, not counting those that overlap. */
 export declare function mappingCount(region: Handle, needle: Uint8Array, from: number, to: number): number
 
+/**
+ * Drops pages of a range from the process, and from the page cache, in one slice, in the thread pool. `behind` bytes before the range
+ * were dropped by the slice before.
+ */
+export declare function mappingEvict(region: Handle, offset: number, length: number, behind: number, pageCache: boolean): Promise<EvictionProgress>
+
 /** The faults of a mapping. */
 export declare function mappingFaults(region: Handle): FaultReport
 
@@ -129,6 +145,9 @@ export declare function mappingLength(region: Handle): number
  */
 export declare function mappingLines(region: Handle, start: number, end: number, table: Uint8Array): number
 
+/** Locks pages of a range in memory, in the thread pool, for a few milliseconds. Resolves to the bytes that are done. */
+export declare function mappingLock(region: Handle, offset: number, length: number, onFault: boolean): Promise<number>
+
 /** Maps a new file without a name. `seals` are bits as the kernel has them. */
 export declare function mappingMemfd(name: string, length: number, seals: number, flags: number, maxLength?: number | undefined | null): Handle
 
@@ -167,6 +186,9 @@ export declare function mappingSeals(region: Handle): number
 
 /** Opens and maps a shared memory object. */
 export declare function mappingShared(name: string, access: string, length: number | undefined | null, flags: number, mode: number, maxLength?: number | undefined | null): Handle
+
+/** Lets the system take locked pages away again. */
+export declare function mappingUnlock(region: Handle, offset: number, length: number): void
 
 /** Lets go of the file and its memory. */
 export declare function mappingUnmap(region: Handle): void

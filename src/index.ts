@@ -12,7 +12,7 @@ export type {
 } from './mapping'
 export type { Advice, AdviseOptions } from './advice'
 export type { ChunksOptions } from './chunks'
-export type { ByteRange, Residency, ResidencyOptions } from './residency'
+export type { ByteRange, EvictOptions, Eviction, LockOptions, Residency, ResidencyOptions } from './residency'
 export { isFaultGuarded, setFaultGuard } from './faults'
 export type { Fault, FaultKind, Faults } from './faults'
 export type { MappingFaultError, SystemError } from './errors'

@@ -21,7 +21,7 @@ import * as faults from './faults'
 import { native, OpenFlags, type Handle } from './native'
 import { inPieces } from './pieces'
 import * as residence from './residency'
-import type { Residency, ResidencyOptions } from './residency'
+import type { EvictOptions, Eviction, LockOptions, Residency, ResidencyOptions } from './residency'
 import * as search from './search'
 import type { FindOptions, LinesOptions } from './search'
 import * as sharing from './sharing'
@@ -917,6 +917,82 @@ export class Mapping implements Disposable {
     const { start, end } = this.#range(offset, length)
     return residence.residency({ lead: this.offset, start, end }, request, (at, rest) =>
       this.#later(() => native.mappingResidency(this.#handle, at, rest)),
+    )
+  }
+
+  /**
+   * Brings a range into memory and keeps it there until {@link unlock}, `unmap()` or the end of the process: no access to it waits for a
+   * device. Resolves when all of it is there; with `onFault` each page comes in, and is kept, when it is first used.
+   *
+   * Locks do not count up: one `unlock()` undoes any number of them. Pages are whole. With access `'copy'` each page gets its copy now. What was
+   * locked when the call fails or is aborted stays locked. Runs off the event loop, in pieces of a few milliseconds.
+   *
+   * @param offset bytes from the start of the mapping. Default: 0.
+   * @param length bytes. Default: to the end.
+   * @throws (rejects) `ENOMEM` beyond the limit `RLIMIT_MEMLOCK`, which the message has, and `EPERM` where that is 0 (a process with
+   *   CAP_IPC_LOCK has no limit); `EAGAIN`; `ERR_MAPPING_FAULT` for bytes that are not in the file any more or that the device cannot deliver;
+   *   `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` for `onFault` elsewhere than on Linux; `ERR_MAPPING_CLOSED` if the mapping is unmapped
+   *   meanwhile; `AbortError`
+   * @see mlock(2), mlock2(2)
+   */
+  async lock(offset?: number | bigint, length?: number | bigint, options?: LockOptions): Promise<void>
+  async lock(options: LockOptions): Promise<void>
+  async lock(
+    offset?: number | bigint | LockOptions,
+    length?: number | bigint,
+    options?: LockOptions,
+  ): Promise<void> {
+    this.#check()
+    if (typeof offset === 'object' && offset !== null) return this.lock(undefined, undefined, offset)
+    const { onFault, signal } = residence.lockRequest(options)
+    const { start, end } = this.#range(offset, length)
+    await inPieces(start, end, signal, (at, rest) =>
+      this.#later(() => native.mappingLock(this.#handle, at, rest, onFault)),
+    )
+  }
+
+  /**
+   * Lets the system take pages away again that {@link lock} kept: all that hold a part of the range. Pages that are not locked are no error.
+   * On this thread: nothing is read or written for it; it takes about 100 ms for each GiB in memory.
+   *
+   * @param offset bytes from the start of the mapping. Default: 0.
+   * @param length bytes. Default: to the end.
+   * @throws `ENOMEM` if the process has too many mappings
+   * @see munlock(2)
+   */
+  unlock(offset?: number | bigint, length?: number | bigint): void {
+    this.#check()
+    const { start, end } = this.#range(offset, length)
+    this.#native(() => native.mappingUnlock(this.#handle, start, end - start))
+  }
+
+  /**
+   * Takes the pages of a range from this process, and with `pageCache` from the page cache of the system, too, so that the next access reads
+   * them from the device. Nothing is lost: what was written is in the page cache, and leaves it only when it is stored (`flush()`
+   * first). Pages that other processes have mapped stay in the page cache. Runs off the event loop, in pieces of a few milliseconds.
+   *
+   * For access `'read'` and `'write'`. Private pages (access `'copy'`, memory without a file) may hold what was written and are
+   * refused; `advise('pageout')` makes room without losing them.
+   *
+   * @param offset bytes from the start of the mapping. Default: 0. Pages that hold a part of the range are dropped.
+   * @param length bytes. Default: to the end.
+   * @throws (rejects) `EINVAL` for private pages and for locked ones; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` for `pageCache` elsewhere than
+   *   on Linux; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
+   * @see madvise(2), MADV_DONTNEED; posix_fadvise(2), POSIX_FADV_DONTNEED
+   */
+  async evict(offset?: number | bigint, length?: number | bigint, options?: EvictOptions): Promise<Eviction>
+  async evict(options: EvictOptions): Promise<Eviction>
+  async evict(
+    offset?: number | bigint | EvictOptions,
+    length?: number | bigint,
+    options?: EvictOptions,
+  ): Promise<Eviction> {
+    this.#check()
+    if (typeof offset === 'object' && offset !== null) return this.evict(undefined, undefined, offset)
+    const request = residence.evictRequest(options)
+    const { start, end } = this.#range(offset, length)
+    return residence.evict(start, end, request, (at, rest, behind) =>
+      this.#later(() => native.mappingEvict(this.#handle, at, rest, behind, request.pageCache)),
     )
   }
 

@@ -1,4 +1,6 @@
-/** What of a mapping is in memory: `Mapping.residency()`. */
+/** What of a mapping is in memory, and what is to be: `residency()`, `lock()` and `evict()` of {@link Mapping}. */
+import type * as Binding from '../native/binding'
+import { unavailable } from './errors'
 import { inPieces } from './pieces'
 import { native } from './native'
 import * as validate from './validate'
@@ -113,4 +115,70 @@ export async function residency(
   })
   if (run !== undefined) add(run, pages)
   return found
+}
+
+/** Options of {@link Mapping.lock}. */
+export interface LockOptions {
+  /** Keep each page from when it is first used, and bring none in now (Linux). Default: `false`. */
+  onFault?: boolean
+  /** Aborts within a few milliseconds: what is locked by then is locked. */
+  signal?: AbortSignal
+}
+
+/** Checks the options of {@link Mapping.lock}. */
+export function lockRequest(options: unknown): { onFault: boolean; signal: AbortSignal | undefined } {
+  const { onFault: later = false, signal } = validate.options(options, ['onFault', 'signal'])
+  const onFault = validate.boolean('options.onFault', later)
+  if (onFault && process.platform !== 'linux') throw unavailable('onFault', 'there is no mlock2(2)')
+  return { onFault, signal: validate.signal('options.signal', signal) }
+}
+
+/** Options of {@link Mapping.evict}. */
+export interface EvictOptions {
+  /** Drop pages that are stored from the page cache of the system, too (Linux). Default: `false`. */
+  pageCache?: boolean
+  /** Aborts within a few milliseconds: what is dropped by then is dropped. */
+  signal?: AbortSignal
+}
+
+/** What {@link Mapping.evict} has dropped. */
+export interface Eviction {
+  /** Bytes of pages that the process had in its page tables; `undefined` elsewhere than on Linux. */
+  fromProcess: number | undefined
+  /**
+   * Bytes of pages that have gone from the page cache; `undefined` without `pageCache`. 0 for a file that the process may not write and does
+   * not own: the kernel does not tell what is in memory of it.
+   */
+  fromPageCache: number | undefined
+}
+
+/** Checks the options of {@link Mapping.evict}. */
+export function evictRequest(options: unknown): { pageCache: boolean; signal: AbortSignal | undefined } {
+  const { pageCache: all = false, signal } = validate.options(options, ['pageCache', 'signal'])
+  const pageCache = validate.boolean('options.pageCache', all)
+  if (pageCache && process.platform !== 'linux')
+    throw unavailable('pageCache', 'there is no posix_fadvise(2)')
+  return { pageCache, signal: validate.signal('options.signal', signal) }
+}
+
+/** The page cache keeps pages in units of at most so many bytes: one on the border of two slices is the later one's to drop. */
+const LARGEST_UNIT = 4 * 1024 * 1024
+
+/** @param drop drops pages from `at` on; `behind` bytes before are dropped already: see `mappingEvict` */
+export async function evict(
+  start: number,
+  end: number,
+  { pageCache, signal }: { pageCache: boolean; signal: AbortSignal | undefined },
+  drop: (at: number, rest: number, behind: number) => Promise<Binding.EvictionProgress>,
+): Promise<Eviction> {
+  let fromProcess = 0 as number | undefined
+  let fromPageCache = 0
+  await inPieces(start, end, signal, async (at, rest) => {
+    const slice = await drop(at, rest, Math.min(at - start, LARGEST_UNIT))
+    const more = slice.fromProcess
+    fromProcess = fromProcess === undefined || more === undefined ? undefined : fromProcess + more
+    fromPageCache += slice.fromPageCache
+    return slice.done
+  })
+  return { fromProcess, fromPageCache: pageCache ? fromPageCache : undefined }
 }

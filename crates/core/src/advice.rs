@@ -111,7 +111,7 @@ impl Advice {
 }
 
 /// Bytes whose pages are discarded under one lock of the registry: about a millisecond.
-const DISCARD_STEP: usize = 32 * 1024 * 1024;
+const DISCARD_STEP: usize = 8 * 1024 * 1024;
 
 /// Gives advice about pages that are held. The mapping may be cut in three by it.
 ///

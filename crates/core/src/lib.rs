@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   raw.rs  region.rs           what the binding calls: POSIX calls, and typed mappings
-//!        \   /  \--- advice.rs, prefetch.rs, protect.rs, residency.rs, resize.rs, search.rs; shm.rs, memfd.rs: how else a region is made
+//!        \   /  \--- advice.rs, evict.rs, lock.rs, prefetch.rs, protect.rs, residency.rs, resize.rs, search.rs; shm.rs, memfd.rs: how else a region is made
 //!      registry.rs ---> table.rs, gate.rs     which addresses are ours, who still looks at them
 //!          |                    |
 //!          |                 fault.rs         accesses that the kernel refuses: patched, recorded, told
@@ -33,9 +33,11 @@ extern crate mmap_native_posix as libc;
 pub mod advice;
 mod atomics;
 pub mod error;
+pub mod evict;
 pub mod fault;
 pub mod flags;
 pub mod gate;
+pub mod lock;
 pub mod memfd;
 pub mod prefetch;
 pub mod protect;

@@ -105,7 +105,7 @@ impl Region {
     }
 
     /// Makes all pages of `step` present, or says which are not to be had.
-    fn bring_in(&self, step: Span, can_populate: bool) -> Result<()> {
+    pub(crate) fn bring_in(&self, step: Span, can_populate: bool) -> Result<()> {
         let parts = {
             let registry = registry::lock();
             // Retired or unmapped: by `unmap()`, or by a raw call.

@@ -358,6 +358,12 @@ impl Region {
         spans.iter().all(|span| registry.tags(*span).iter().all(|(_, tag)| tag.prot & libc::PROT_WRITE != 0))
     }
 
+    /// The ranges whose pages are not the file's, since a fault.
+    pub(crate) fn patches(&self) -> Vec<Span> {
+        let patches = self.tag.log.patches();
+        patches.into_iter().map(|patch| patch.span).collect()
+    }
+
     /// A range of addresses as a fault of this region.
     pub(crate) fn fault_at(&self, span: Span, kind: Kind) -> Error {
         Error::Fault(self.tag.log.within(span, kind))

@@ -1,6 +1,7 @@
 //! What a `Mapping` tells the kernel of its pages, and asks it.
 
 use mmap_native_core::advice::Advice;
+use mmap_native_core::evict::Eviction;
 use napi::bindgen_prelude::{AsyncTask, Uint8Array};
 use napi_derive::napi;
 
@@ -26,4 +27,50 @@ pub fn mapping_advise(region: &Handle, name: String, offset: f64, length: f64, d
 pub fn mapping_residency(region: &Handle, offset: f64, length: f64) -> napi::Result<AsyncTask<Work<Uint8Array>>> {
     let slice = region.residency(exact("offset", offset)?, exact("length", length)?).map_err(to_js)?;
     Ok(AsyncTask::new(Work::new(move || slice().map(Uint8Array::new))))
+}
+
+/// Locks pages of a range in memory, in the thread pool, for a few milliseconds. Resolves to the bytes that are done.
+#[napi(ts_return_type = "Promise<number>")]
+pub fn mapping_lock(region: &Handle, offset: f64, length: f64, on_fault: bool) -> napi::Result<AsyncTask<Work<f64>>> {
+    let slice = region.lock(exact("offset", offset)?, exact("length", length)?, on_fault).map_err(to_js)?;
+    Ok(AsyncTask::new(Work::new(move || slice().map(|done| done as f64))))
+}
+
+/// Lets the system take locked pages away again.
+#[napi]
+pub fn mapping_unlock(region: &Handle, offset: f64, length: f64) -> napi::Result<()> {
+    region.unlock(exact("offset", offset)?, exact("length", length)?).map_err(to_js)
+}
+
+/// What one slice of `mappingEvict` has done, in bytes.
+#[napi(object)]
+pub struct EvictionProgress {
+    /// Of the range.
+    pub done: f64,
+    /// Of pages that the process had.
+    pub from_process: Option<f64>,
+    /// Of pages that the page cache had.
+    pub from_page_cache: f64,
+}
+
+impl From<Eviction> for EvictionProgress {
+    fn from(slice: Eviction) -> Self {
+        let from_process = slice.from_process.map(|bytes| bytes as f64);
+        Self { done: slice.done as f64, from_process, from_page_cache: slice.from_page_cache as f64 }
+    }
+}
+
+/// Drops pages of a range from the process, and from the page cache, in one slice, in the thread pool. `behind` bytes before the range
+/// were dropped by the slice before.
+#[napi(ts_return_type = "Promise<EvictionProgress>")]
+pub fn mapping_evict(
+    region: &Handle,
+    offset: f64,
+    length: f64,
+    behind: f64,
+    page_cache: bool,
+) -> napi::Result<AsyncTask<Work<EvictionProgress>>> {
+    let (offset, length) = (exact("offset", offset)?, exact("length", length)?);
+    let slice = region.evict(offset, length, exact("behind", behind)?, page_cache).map_err(to_js)?;
+    Ok(AsyncTask::new(Work::new(move || slice().map(EvictionProgress::from))))
 }

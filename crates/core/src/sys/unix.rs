@@ -548,6 +548,60 @@ pub fn mlock(span: Span) -> Result<()> {
     check("mlock", unsafe { libc::mlock(pointer(span), span.len()) })
 }
 
+/// `mlock2(2)`, `MLOCK_ONFAULT`: locks pages that are in memory, and the others when they come in (Linux 4.4).
+///
+/// # Errors
+/// As [`mlock`]; `ENOSYS` on systems without it.
+pub fn mlock_on_fault(span: Span) -> Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: as for mlock. The call takes an address, a length and flags.
+        let status = unsafe { libc::syscall(libc::SYS_mlock2, pointer(span), span.len(), libc::MLOCK_ONFAULT) };
+        if status == 0 {
+            Ok(())
+        } else {
+            Err(Error::last("mlock2"))
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = span;
+        Err(Error::system("mlock2", libc::ENOSYS))
+    }
+}
+
+/// `getrlimit(2)`, `RLIMIT_MEMLOCK`: bytes that a process without privileges may lock; `None` for no limit.
+pub fn lock_limit() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the call fills the structure, or fails and leaves it.
+    unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
+    #[allow(clippy::useless_conversion)] // the type differs between platforms
+    (limit.rlim_cur != libc::RLIM_INFINITY).then(|| u64::try_from(limit.rlim_cur).unwrap_or(u64::MAX))
+}
+
+/// `posix_fadvise(2)`, `POSIX_FADV_DONTNEED`: drops stored pages that nobody has mapped from the page cache.
+///
+/// # Errors
+/// As the call; `ENOSYS` on systems without it.
+pub fn drop_from_page_cache(file: &File, offset: u64, length: u64) -> Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let overflow = |_| Error::system("posix_fadvise", libc::EOVERFLOW);
+        let (offset, length) =
+            (off64_t::try_from(offset).map_err(overflow)?, off64_t::try_from(length).map_err(overflow)?);
+        // SAFETY: a plain call on a descriptor that `file` keeps open. It returns the error number.
+        match unsafe { libc::posix_fadvise64(file.as_raw_fd(), offset, length, libc::POSIX_FADV_DONTNEED) } {
+            0 => Ok(()),
+            errno => Err(Error::system("posix_fadvise", errno)),
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = (file, offset, length);
+        Err(Error::system("posix_fadvise", libc::ENOSYS))
+    }
+}
+
 /// `munlock(2)`.
 ///
 /// # Errors
