@@ -72,8 +72,9 @@ export declare class Mapping implements Disposable {
    * Maps zeroed memory of this process, with access `'write'`. Memory that is never touched costs nothing.
    *
    * @param length bytes
-   * @throws `ENOMEM`
-   * @see mmap(2), MAP_ANONYMOUS
+   * @throws `ENOMEM`, also when there are not enough huge pages; `EINVAL` when the system has none of that size;
+   *   `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` for `hugePages` without `fallback` elsewhere than on Linux
+   * @see mmap(2), MAP_ANONYMOUS, MAP_HUGETLB; prctl(2), PR_SET_VMA_ANON_NAME
    */
   static anonymous(length: number | bigint, options?: AnonymousOptions): Mapping
   /**
@@ -504,8 +505,11 @@ export declare class Mapping implements Disposable {
   /**
    * Lets go of the file and its memory at once. A second call does nothing.
    *
-   * What was written is not lost: the kernel has it, as after `fs.write()`. To know that it is on the device, `flush()` first.
+   * What was written is not lost: the kernel has it, as after `fs.write()`. To know that it is on the device, `flush()` first, or open with
+   * `syncOnUnmap`.
    *
+   * @throws with `syncOnUnmap` as {@link flushSync}, and the mapping stays: try again, or `refresh()` to give up what was written to pages that
+   *   cannot be stored, and then `unmap()`
    * @see munmap(2)
    */
   unmap(): void
@@ -756,6 +760,24 @@ export interface AnonymousOptions {
   noReserve?: boolean
   /** Take addresses for so many bytes, as for {@link Mapping.open}. Default: none. */
   maxLength?: number | bigint
+  /** Memory that is to be a stack (MAP_STACK): Linux gives it no transparent huge pages. Default: `false`. */
+  stack?: boolean
+  /**
+   * Larger pages, which cost the processor less to look up. `'transparent'`: the kernel puts huge ones in the place of small ones when
+   * it has some. `'2MB'` and `'1GB'`: reserved ones (`/proc/sys/vm/nr_hugepages`), or `ENOMEM`. With `{ size, fallback: true }` those that there
+   * are: the size, or else transparent ones, or else the system's; `stat()` tells which. Linux.
+   */
+  hugePages?:
+    | HugePageSize
+    | {
+        size: HugePageSize
+        fallback?: boolean
+      }
+  /**
+   * A name for the memory, shown as `[anon:name]` in `/proc/self/maps` (Linux 5.17, where it was built with CONFIG_ANON_VMA_NAME;
+   * elsewhere it has no effect): 1 to 79 printable ASCII characters, without `` [ ] \\ $ ` ``.
+   */
+  name?: string
   /** The kind of buffer that views are made over. Default: `'auto'`. */
   views?: Views
 }
@@ -889,6 +911,28 @@ export interface OpenOptions {
    * valid, and `address` the same. More than that it cannot become. Default: none.
    */
   maxLength?: number | bigint
+  /** Set no swap space aside for what is written (Linux). Needs access `'copy'`. Default: `false`. */
+  noReserve?: boolean
+  /**
+   * `'transparent'`: let the kernel put huge pages in the place of small ones (Linux; few file systems can, tmpfs among them). `EINVAL` from a kernel
+   * that makes none, unless with `{ size: 'transparent', fallback: true }`.
+   */
+  hugePages?:
+    | 'transparent'
+    | {
+        size: 'transparent'
+        fallback?: boolean
+      }
+  /**
+   * Map with MAP_SYNC: what is written to a file on persistent memory is there once the processor's caches are flushed, without `flush()`.
+   * `ENOTSUP` (EOPNOTSUPP) for every other file. Needs access `'write'`. Default: `false`.
+   */
+  mapSync?: boolean
+  /**
+   * Let `unmap()` wait until the device has what was written, as `flushSync()` does. If it cannot be stored, `unmap()` throws, and the
+   * mapping stays. Needs access `'write'`. Default: `false`.
+   */
+  syncOnUnmap?: boolean
   /** The kind of buffer that views are made over. Default: `'auto'`. */
   views?: Views
   /**
@@ -1004,6 +1048,8 @@ export type Advice = (typeof ADVICE)[number]
  * - `'protected'`: memory without access was accessed. The page was made accessible.
  */
 export type FaultKind = 'truncated' | 'not-stored' | 'read-only' | 'closed' | 'io-error' | 'protected'
+/** The huge pages that {@link Mapping.anonymous} can ask for. */
+export type HugePageSize = 'transparent' | '2MB' | '1GB'
 /** An address in this process. */
 export type Pointer = bigint
 /**

@@ -1,4 +1,5 @@
 /** lock() and unlock(), as /proc/self/smaps tells, and limits in processes of their own. */
+import { randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
@@ -7,7 +8,6 @@ import { runScript } from './support/child'
 import { evict, residency } from './support/cold'
 import { scratchFile, sparseFile } from './support/files'
 import { smapsField, vmFlags } from './support/maps'
-import { patternOf } from './support/random'
 
 const MiB = 1024 * 1024
 
@@ -41,7 +41,7 @@ function memory(t: ExecutionContext, length: number): Mapping {
 }
 
 locks(`lock() brings pages in and keeps them, and unlock() lets them go${why}`, async (t) => {
-  const path = scratchFile(t, patternOf(5 * MiB))
+  const path = scratchFile(t, randomBytes(5 * MiB))
   evict(path) // what was written is on the device: no page is dirty from before
   const file = Mapping.open(path, { access: 'write' })
   t.teardown(() => file.unmap())

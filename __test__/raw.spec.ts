@@ -3,6 +3,7 @@ import test, { type ExecutionContext } from 'ava'
 import * as m from 'mmap-native'
 import { bufferFromPointer, mmap, munmap, pageSize } from 'mmap-native'
 import { runScript } from './support/child'
+import { borrowHugePages, hugePageSize } from './support/huge'
 import { freeAddress, mappedIn, maps, mapsUnchanged, smapsField, type MapsEntry } from './support/maps'
 import {
   PRIVATE_MEMORY,
@@ -744,7 +745,6 @@ linux('bufferFromPointer() of more than is mapped is an error for any length', (
   }
 })
 
-const hugePageSize = Number(/^Hugepagesize: *(\d+) kB$/m.exec(meminfo())?.[1] ?? 0) * 1024
 const hasHugePages = borrowHugePages(1, () => undefined)
 const whyNot = hasHugePages ? '' : ' (skipped: this machine has no huge pages and lets none be made)'
 
@@ -769,34 +769,6 @@ const whyNot = hasHugePages ? '' : ' (skipped: this machine has no huge pages an
     t.true(done)
   },
 )
-
-function meminfo(): string {
-  return process.platform === 'linux' ? readFileSync('/proc/meminfo', 'latin1') : ''
-}
-
-/** Does `work` while so many huge pages are free; `false` if this machine has none and lets none be made. */
-function borrowHugePages(count: number, work: () => void): boolean {
-  const setting = '/proc/sys/vm/nr_hugepages'
-  const areFree = () => Number(/^HugePages_Free: *(\d+)$/m.exec(meminfo())?.[1] ?? 0) >= count
-  let before: string | undefined
-  try {
-    if (!areFree()) {
-      try {
-        const current = readFileSync(setting, 'latin1').trim()
-        writeFileSync(setting, String(Number(current) + count))
-        before = current
-      } catch {
-        // No huge pages in this kernel, or no right to ask for them.
-        return false
-      }
-    }
-    if (!areFree()) return false
-    work()
-    return true
-  } finally {
-    if (before !== undefined) writeFileSync(setting, before)
-  }
-}
 
 /** A range with a page of this package, full of 9, at one end, and pages of the runtime at the other. */
 function besideForeign(t: ExecutionContext): { start: bigint; length: number; before: bigint } {

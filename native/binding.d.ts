@@ -92,7 +92,7 @@ export declare function mappingAddress(region: Handle): bigint
 export declare function mappingAdvise(region: Handle, name: string, offset: number, length: number, destructive: boolean): number
 
 /** Maps zeroed memory. */
-export declare function mappingAnonymous(length: number, flags: number, maxLength?: number | undefined | null): Handle
+export declare function mappingAnonymous(length: number, flags: number, maxLength?: number | undefined | null, name?: string | undefined | null): Handle
 
 /** Copies a range to another place of the same mapping. */
 export declare function mappingCopyWithin(region: Handle, target: number, start: number, length: number): void

@@ -13,6 +13,7 @@ export type {
 export type { Advice, AdviseOptions } from './advice'
 export type { ChunksOptions } from './chunks'
 export type { ByteRange, EvictOptions, Eviction, LockOptions, Residency, ResidencyOptions } from './residency'
+export type { HugePageSize } from './huge'
 export { isFaultGuarded, setFaultGuard } from './faults'
 export type { Fault, FaultKind, Faults } from './faults'
 export type { MappingFaultError, SystemError } from './errors'

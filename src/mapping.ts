@@ -18,6 +18,8 @@ import {
 } from './errors'
 import { resizes } from './extent'
 import * as faults from './faults'
+import * as huge from './huge'
+import type { HugePageSize } from './huge'
 import { native, OpenFlags, type Handle } from './native'
 import { inPieces } from './pieces'
 import * as residence from './residency'
@@ -66,6 +68,23 @@ export interface OpenOptions {
    * valid, and `address` the same. More than that it cannot become. Default: none.
    */
   maxLength?: number | bigint
+  /** Set no swap space aside for what is written (Linux). Needs access `'copy'`. Default: `false`. */
+  noReserve?: boolean
+  /**
+   * `'transparent'`: let the kernel put huge pages in the place of small ones (Linux; few file systems can, tmpfs among them). `EINVAL` from a kernel
+   * that makes none, unless with `{ size: 'transparent', fallback: true }`.
+   */
+  hugePages?: 'transparent' | { size: 'transparent'; fallback?: boolean }
+  /**
+   * Map with MAP_SYNC: what is written to a file on persistent memory is there once the processor's caches are flushed, without `flush()`.
+   * `ENOTSUP` (EOPNOTSUPP) for every other file. Needs access `'write'`. Default: `false`.
+   */
+  mapSync?: boolean
+  /**
+   * Let `unmap()` wait until the device has what was written, as `flushSync()` does. If it cannot be stored, `unmap()` throws, and the
+   * mapping stays. Needs access `'write'`. Default: `false`.
+   */
+  syncOnUnmap?: boolean
   /** The kind of buffer that views are made over. Default: `'auto'`. */
   views?: Views
   /**
@@ -83,6 +102,19 @@ export interface AnonymousOptions {
   noReserve?: boolean
   /** Take addresses for so many bytes, as for {@link Mapping.open}. Default: none. */
   maxLength?: number | bigint
+  /** Memory that is to be a stack (MAP_STACK): Linux gives it no transparent huge pages. Default: `false`. */
+  stack?: boolean
+  /**
+   * Larger pages, which cost the processor less to look up. `'transparent'`: the kernel puts huge ones in the place of small ones when
+   * it has some. `'2MB'` and `'1GB'`: reserved ones (`/proc/sys/vm/nr_hugepages`), or `ENOMEM`. With `{ size, fallback: true }` those that there
+   * are: the size, or else transparent ones, or else the system's; `stat()` tells which. Linux.
+   */
+  hugePages?: HugePageSize | { size: HugePageSize; fallback?: boolean }
+  /**
+   * A name for the memory, shown as `[anon:name]` in `/proc/self/maps` (Linux 5.17, where it was built with CONFIG_ANON_VMA_NAME;
+   * elsewhere it has no effect): 1 to 79 printable ASCII characters, without `` [ ] \\ $ ` ``.
+   */
+  name?: string
   /** The kind of buffer that views are made over. Default: `'auto'`. */
   views?: Views
 }
@@ -124,6 +156,7 @@ interface Parts {
   access: Access
   views: Views
   path: string | Buffer | undefined
+  syncOnUnmap?: boolean
 }
 
 const PARTS = Symbol('parts')
@@ -174,6 +207,8 @@ export class Mapping implements Disposable {
   readonly #shared: boolean
   /** Whether `unmap()` detaches buffers. */
   readonly #detaches: boolean
+  /** Whether `unmap()` stores what was written first. */
+  readonly #syncs: boolean
   #closed = false
   /** Bytes, as of so many resizes in the process; and how often the mapping had moved by then. */
   #length = 0
@@ -188,10 +223,11 @@ export class Mapping implements Disposable {
 
   private constructor(key: symbol, parts: unknown) {
     if (key !== PARTS) throw illegalConstructor()
-    const { handle, offset, access, views, path } = parts as Parts
+    const { handle, offset, access, views, path, syncOnUnmap = false } = parts as Parts
     this.#handle = handle
     this.#shared = areShared(views)
     this.#detaches = views === 'detachable'
+    this.#syncs = syncOnUnmap
     this.offset = offset
     this.access = access
     this.path = path
@@ -219,6 +255,10 @@ export class Mapping implements Disposable {
       'preallocate',
       'populate',
       'maxLength',
+      'noReserve',
+      'hugePages',
+      'mapSync',
+      'syncOnUnmap',
       'views',
       'onFault',
     ])
@@ -253,6 +293,20 @@ export class Mapping implements Disposable {
     if (creates && typeof what.file === 'number') {
       throw invalidArgValue('options.create', 'must not be given with an open file', create)
     }
+    const { noReserve = false, mapSync = false, syncOnUnmap = false } = given
+    const [reservesNothing, isSync, syncs] = [
+      validate.boolean('options.noReserve', noReserve),
+      validate.boolean('options.mapSync', mapSync),
+      validate.boolean('options.syncOnUnmap', syncOnUnmap),
+    ]
+    if ((isSync || syncs) && access !== 'write') {
+      throw invalidArgValue('options.access', "must be 'write' for mapSync and syncOnUnmap", access)
+    }
+    if (reservesNothing && access !== 'copy') {
+      throw invalidArgValue('options.access', "must be 'copy' for noReserve", access)
+    }
+    const hugeFlags = huge.flags(given.hugePages, ['transparent'])
+    if (isSync) huge.needsLinux('mapSync')
     if (onFault !== undefined && typeof onFault !== 'function') {
       throw invalidArgType('options.onFault', 'of type function', onFault)
     }
@@ -263,10 +317,20 @@ export class Mapping implements Disposable {
       (create === 'exclusive' ? OpenFlags.exclusive : 0) |
       (grows ? OpenFlags.grow : 0) |
       (validate.boolean('options.preallocate', preallocate) ? OpenFlags.preallocate : 0) |
-      (validate.boolean('options.populate', populate) ? OpenFlags.populate : 0)
+      (validate.boolean('options.populate', populate) ? OpenFlags.populate : 0) |
+      (reservesNothing ? OpenFlags.noReserve : 0) |
+      (isSync ? OpenFlags.sync : 0) |
+      hugeFlags
     try {
       const handle = native.mappingOpen(what.file, access, offset, length, flags, permissions, room)
-      const mapping = new Mapping(PARTS, { handle, offset, access, views, path: what.path } satisfies Parts)
+      const mapping = new Mapping(PARTS, {
+        handle,
+        offset,
+        access,
+        views,
+        path: what.path,
+        syncOnUnmap: syncs,
+      } satisfies Parts)
       if (onFault !== undefined)
         faults.listen(mapping, native.mappingId(handle), onFault as (fault: faults.Fault) => void)
       return mapping
@@ -279,12 +343,21 @@ export class Mapping implements Disposable {
    * Maps zeroed memory of this process, with access `'write'`. Memory that is never touched costs nothing.
    *
    * @param length bytes
-   * @throws `ENOMEM`
-   * @see mmap(2), MAP_ANONYMOUS
+   * @throws `ENOMEM`, also when there are not enough huge pages; `EINVAL` when the system has none of that size;
+   *   `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` for `hugePages` without `fallback` elsewhere than on Linux
+   * @see mmap(2), MAP_ANONYMOUS, MAP_HUGETLB; prctl(2), PR_SET_VMA_ANON_NAME
    */
   static anonymous(length: number | bigint, options?: AnonymousOptions): Mapping {
-    const given = validate.options(options, ['populate', 'noReserve', 'maxLength', 'views'])
-    const { populate = false, noReserve = false, maxLength, views: kind = 'auto' } = given
+    const given = validate.options(options, [
+      'populate',
+      'noReserve',
+      'stack',
+      'hugePages',
+      'name',
+      'maxLength',
+      'views',
+    ])
+    const { populate = false, noReserve = false, stack = false, maxLength, views: kind = 'auto' } = given
     const size = validate.integer('length', length)
     const room = maxLength === undefined ? undefined : validate.integer('options.maxLength', maxLength)
     const views = validate.oneOf('options.views', kind, VIEWS)
@@ -292,9 +365,12 @@ export class Mapping implements Disposable {
     faults.watch()
     const flags =
       (validate.boolean('options.populate', populate) ? OpenFlags.populate : 0) |
-      (validate.boolean('options.noReserve', noReserve) ? OpenFlags.noReserve : 0)
+      (validate.boolean('options.noReserve', noReserve) ? OpenFlags.noReserve : 0) |
+      (validate.boolean('options.stack', stack) ? OpenFlags.stack : 0) |
+      huge.flags(given.hugePages, huge.SIZES)
+    const name = huge.memoryName(given.name)
     try {
-      const handle = native.mappingAnonymous(size, flags, room)
+      const handle = native.mappingAnonymous(size, flags, room, name)
       return new Mapping(PARTS, {
         handle,
         offset: 0,
@@ -1064,12 +1140,16 @@ export class Mapping implements Disposable {
   /**
    * Lets go of the file and its memory at once. A second call does nothing.
    *
-   * What was written is not lost: the kernel has it, as after `fs.write()`. To know that it is on the device, `flush()` first.
+   * What was written is not lost: the kernel has it, as after `fs.write()`. To know that it is on the device, `flush()` first, or open with
+   * `syncOnUnmap`.
    *
+   * @throws with `syncOnUnmap` as {@link flushSync}, and the mapping stays: try again, or `refresh()` to give up what was written to pages that
+   *   cannot be stored, and then `unmap()`
    * @see munmap(2)
    */
   unmap(): void {
     if (this.#closed) return
+    if (this.#syncs) this.flushSync()
     this.#native(() => native.mappingUnmap(this.#handle))
     this.#closed = true
     this.#dropBuffers()

@@ -106,4 +106,6 @@ export const OpenFlags = {
   preallocate: 8,
   populate: 16,
   noReserve: 32,
+  stack: 1 << 8,
+  sync: 1 << 9,
 } as const

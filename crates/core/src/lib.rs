@@ -37,6 +37,7 @@ pub mod evict;
 pub mod fault;
 pub mod flags;
 pub mod gate;
+pub mod huge;
 pub mod lock;
 pub mod memfd;
 pub mod prefetch;

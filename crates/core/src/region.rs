@@ -1,5 +1,6 @@
 //! [`Region`]: one range of bytes of a file, or of memory, behind a `Mapping`.
 
+use std::ffi::CString;
 use std::fs::{File, Metadata};
 use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::error::{Error, Result};
 use crate::fault::{self, Fault, FaultLog, Kind, Patch};
+use crate::huge;
 use crate::prefetch::touch_page;
 use crate::range::{Layout, Span};
 use crate::registry::{self, MappedFile, Pin, Tag, Unpinnable};
@@ -63,6 +65,8 @@ pub struct Region {
     /// Until it is unmapped.
     pub(crate) file: Mutex<Option<Arc<MappedFile>>>,
     pub(crate) growth: Growth,
+    /// What `/proc/self/maps` calls its memory.
+    name: Mutex<Option<CString>>,
     /// Pages of calls of `flush` that failed.
     pub(crate) unsynced: Mutex<Vec<Span>>,
 }
@@ -93,6 +97,10 @@ impl Region {
     pub(crate) fn map(file: File, label: Option<PathBuf>, request: &OpenRequest) -> Result<Self> {
         let metadata = file.metadata().map_err(|error| Error::from_io("fstat", &error))?;
         Growth::check(request.options, request.length.unwrap_or(0))?;
+        if request.options.sync {
+            // Before the file grows.
+            sys::try_sync(&file)?;
+        }
         let size = prepare(&file, &metadata, request)?;
         let room = size.checked_sub(request.offset).ok_or(Error::OutOfRange {
             name: "offset",
@@ -113,17 +121,17 @@ impl Region {
             "beyond what can be mapped",
         ))?;
         let unit = page_size_of(&file, &metadata);
-        let (prot, flags) = match request.access {
-            Access::Read => (libc::PROT_READ, libc::MAP_SHARED),
-            Access::Write => (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED),
-            Access::Copy => (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE),
+        let prot = match request.access {
+            Access::Read => libc::PROT_READ,
+            Access::Write | Access::Copy => libc::PROT_READ | libc::PROT_WRITE,
         };
+        let flags = request.options.flags(request.access);
         let file = MappedFile::new(file, &metadata);
         let log = FaultLog::of_file(None, request.offset, request.owner, label);
         let tag = Tag::new(prot, flags, None, layout.page_offset, log).with_unit(unit);
         let growth = Growth::new(layout, request.options, request.preallocate);
         let extent = growth.map(layout, &Tag { file: Some(file.clone()), ..tag.clone() }, unit, || {
-            sys::map_file(&file.file, layout, request.access, request.options)
+            huge::map_file(&file.file, layout, request.access, request.options)
         })?;
         Ok(Self::new(extent, request.access, tag, Some(file), growth))
     }
@@ -137,12 +145,34 @@ impl Region {
             Layout::new(0, length).ok_or(Error::refused("mmap", libc::ENOMEM, "larger than the address space"))?;
         sys::ensure_guard()?;
         registry::lock().check_room("mmap")?;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        let log = FaultLog::of_file(None, 0, owner, None);
-        let tag = Tag::new(libc::PROT_READ | libc::PROT_WRITE, flags, None, 0, log);
+        let flags = options.flags(Access::Copy) | libc::MAP_ANONYMOUS;
         let growth = Growth::new(layout, options, false);
-        let extent = growth.map(layout, &tag, sys::page_size(), || sys::map_anonymous(layout.map_length, options))?;
+        let mapped = if layout.map_length == 0 || growth.holds_room() {
+            None
+        } else {
+            Some(huge::map_anonymous(layout.map_length, options)?)
+        };
+        let unit = mapped.map_or(sys::page_size(), |(_, unit)| unit);
+        let log = FaultLog::of_file(None, 0, owner, None);
+        let tag = Tag::new(libc::PROT_READ | libc::PROT_WRITE, flags, None, 0, log).with_unit(unit);
+        let none = || Error::system("mmap", libc::EINVAL);
+        let extent = growth.map(layout, &tag, unit, || mapped.map(|(span, _)| span).ok_or_else(none))?;
         Ok(Self::new(extent, Access::Write, tag, None, growth))
+    }
+
+    /// Gives memory without a file a name that `/proc/self/maps` shows, where the kernel can do it: also to what it grows by.
+    pub fn set_name(&self, name: CString) {
+        *self.name.lock() = Some(name);
+        self.show_name();
+    }
+
+    /// Has the kernel show the name for the pages that there are.
+    pub(crate) fn show_name(&self) {
+        let name = self.name.lock();
+        let pages = self.extent.read().data().and_then(|data| data.widened(sys::page_size()));
+        if let (Some(name), Some(pages)) = (name.as_ref(), pages) {
+            sys::name_memory(pages, name);
+        }
     }
 
     fn new(extent: Extent, access: Access, tag: Tag, file: Option<Arc<MappedFile>>, growth: Growth) -> Self {
@@ -153,6 +183,7 @@ impl Region {
             tag,
             file: Mutex::new(file),
             growth,
+            name: Mutex::default(),
             unsynced: Mutex::default(),
         }
     }

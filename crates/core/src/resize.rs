@@ -18,6 +18,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
+use crate::huge;
 use crate::range::{round_down, round_up, Layout, Span};
 use crate::region::{grow, size_of, Access, MapOptions, Region};
 use crate::registry::{self, MappedFile, Owned, Pin, Registry, Tag, Unpinnable, Withheld};
@@ -141,8 +142,8 @@ impl Growth {
         let mut extent = Extent { owned: None, lead: layout.lead, length, breaks: 0, moves: 0 };
         let overflow = || Error::system("mmap", libc::EOVERFLOW);
         if let Some(room) = self.room(layout.lead, length)? {
-            if unit > sys::page_size() {
-                return Err(huge());
+            if unit > sys::page_size() || huge::needs_reserved(self.options) {
+                return Err(is_huge());
             }
             let held = sys::reserve_anywhere(room)?;
             let mut owned = Owned::reserve(held, tag.clone());
@@ -155,6 +156,11 @@ impl Growth {
         }
         tag.log.set_data(extent.data());
         Ok(extent)
+    }
+
+    /// Whether addresses are held beyond those of the first pages.
+    pub(crate) fn holds_room(&self) -> bool {
+        self.options.max_length.is_some_and(|max| max > 0)
     }
 
     /// Fails if a length is more than the option `maxLength` allows.
@@ -178,12 +184,13 @@ impl Growth {
     fn map_pages(&self, span: Span, offset: u64, tag: &Tag) -> Result<Vec<(Span, i32)>> {
         let (fd, offset) = tag.file.as_ref().map_or((-1, 0), |file| (file.identity.fd, offset));
         // SAFETY: the addresses are reserved for this region, and its registry entry is being changed.
-        unsafe { sys::map_again(span, tag.prot, tag.flags | self.options.flags(), fd, offset) }?;
+        unsafe { sys::map_again(span, tag.prot, tag.flags | self.options.flags_once(), fd, offset) }?;
+        huge::prefer(span, self.options)?;
         Ok(Vec::new())
     }
 }
 
-fn huge() -> Error {
+fn is_huge() -> Error {
     Error::refused("mmap", libc::ENOTSUP, "a mapping of huge pages cannot be resized")
 }
 
@@ -202,7 +209,7 @@ impl Region {
             return Err(Error::Closed);
         }
         if self.tag.huge {
-            return Err(huge());
+            return Err(is_huge());
         }
         let file = self.file.lock().clone();
         let size = file.as_deref().map(file_size).transpose()?;
@@ -228,6 +235,7 @@ impl Region {
             let _ = file.file.set_len(*size);
         }
         RESIZES.fetch_add(1, Ordering::Release);
+        self.show_name();
         drop(turn);
         changed
     }

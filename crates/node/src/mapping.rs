@@ -1,8 +1,10 @@
 //! The functions behind `Mapping`.
 
+use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
 
+use mmap_native_core::huge::{HugePages, Size};
 use mmap_native_core::region::{Access, MapOptions, OpenRequest, Region, Source};
 use mmap_native_core::sys;
 use napi::bindgen_prelude::{AsyncTask, Either3, External, Uint8Array, Uint8ArraySlice, Unknown};
@@ -26,12 +28,29 @@ mod open_flags {
     pub const PREALLOCATE: i32 = 8;
     pub const POPULATE: i32 = 16;
     pub const NO_RESERVE: i32 = 32;
+    pub const STACK: i32 = 1 << 8;
+    pub const SYNC: i32 = 1 << 9;
+    pub const HUGE_TRANSPARENT: i32 = 1 << 10;
+    pub const HUGE_2MB: i32 = 1 << 11;
+    pub const HUGE_1GB: i32 = 1 << 12;
+    pub const HUGE_FALLBACK: i32 = 1 << 13;
 }
 
 fn map_options(flags: i32, max_length: Option<f64>) -> napi::Result<MapOptions> {
+    let has = |flag| flags & flag != 0;
+    let sizes = [
+        (open_flags::HUGE_TRANSPARENT, Size::Transparent),
+        (open_flags::HUGE_2MB, Size::Log2(21)),
+        (open_flags::HUGE_1GB, Size::Log2(30)),
+    ];
+    let size = sizes.into_iter().find(|(flag, _)| has(*flag)).map(|(_, size)| size);
+    let fallback = has(open_flags::HUGE_FALLBACK);
     Ok(MapOptions {
-        populate: flags & open_flags::POPULATE != 0,
-        no_reserve: flags & open_flags::NO_RESERVE != 0,
+        populate: has(open_flags::POPULATE),
+        no_reserve: has(open_flags::NO_RESERVE),
+        stack: has(open_flags::STACK),
+        huge_pages: size.map(|size| HugePages { size, fallback }),
+        sync: has(open_flags::SYNC),
         max_length: max_length.map(|length| exact("maxLength", length)).transpose()?,
     })
 }
@@ -91,9 +110,18 @@ pub fn mapping_open(
 
 /// Maps zeroed memory.
 #[napi]
-pub fn mapping_anonymous(env: &Env, length: f64, flags: f64, max_length: Option<f64>) -> napi::Result<Handle> {
+pub fn mapping_anonymous(
+    env: &Env,
+    length: f64,
+    flags: f64,
+    max_length: Option<f64>,
+    name: Option<String>,
+) -> napi::Result<Handle> {
     let options = map_options(exact_flags("flags", flags)?, max_length)?;
     let region = Region::anonymous(exact("length", length)?, options, owner_of(env)).map_err(to_js)?;
+    if let Some(name) = name.and_then(|name| CString::new(name).ok()) {
+        region.set_name(name);
+    }
     Ok(External::new(Arc::new(region)))
 }
 

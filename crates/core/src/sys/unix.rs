@@ -3,6 +3,7 @@
 //! Functions that could pull memory from under somebody are `unsafe`: the [`registry`](crate::registry)
 //! calls them, and only for addresses that it owns.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
+use crate::huge::HugePages;
 use crate::range::{Layout, Span};
 use crate::table::FileIdentity;
 
@@ -665,16 +667,27 @@ pub struct MapOptions {
     pub no_reserve: bool,
     /// Take addresses for so many bytes, and never move.
     pub max_length: Option<u64>,
+    /// An address fit for a stack (`MAP_STACK`); for memory.
+    pub stack: bool,
+    /// What pages it is to have.
+    pub huge_pages: Option<HugePages>,
+    /// What is written to a file on persistent memory is there when the processor's caches are flushed (`MAP_SYNC`; Linux).
+    pub sync: bool,
 }
 
+#[cfg(target_os = "linux")]
+const SYNCHRONOUS: i32 = libc::MAP_SHARED_VALIDATE | libc::MAP_SYNC;
+#[cfg(not(target_os = "linux"))]
+const SYNCHRONOUS: i32 = libc::MAP_SHARED;
+
 impl MapOptions {
-    /// The bits of the flags of `mmap(2)` that stand for them.
-    pub fn flags(self) -> i32 {
+    /// The flags of `mmap(2)` that a new mapping has once.
+    pub fn flags_once(self) -> i32 {
         #[cfg(target_os = "linux")]
         let populate = if self.populate { libc::MAP_POPULATE } else { 0 };
         #[cfg(not(target_os = "linux"))]
         let populate = 0;
-        populate | if self.no_reserve { libc::MAP_NORESERVE } else { 0 }
+        populate
     }
 
     fn builder(self) -> memmap2::MmapOptions {
@@ -685,7 +698,20 @@ impl MapOptions {
         if self.no_reserve {
             builder.no_reserve_swap();
         }
+        if self.stack {
+            builder.stack();
+        }
         builder
+    }
+
+    /// The flags with which pages of a file are mapped, now and again later.
+    pub fn flags(self, access: Access) -> i32 {
+        let kind = match access {
+            Access::Copy => libc::MAP_PRIVATE,
+            Access::Write if self.sync => SYNCHRONOUS,
+            Access::Read | Access::Write => libc::MAP_SHARED,
+        };
+        kind | if self.no_reserve { libc::MAP_NORESERVE } else { 0 }
     }
 }
 
@@ -694,6 +720,9 @@ impl MapOptions {
 /// # Errors
 /// As `mmap(2)`.
 pub fn map_file(file: &File, layout: Layout, access: Access, options: MapOptions) -> Result<Span> {
+    if options.sync {
+        return map_synchronously(file, layout, options);
+    }
     let failed = |error: std::io::Error| Error::from_io("mmap", &error);
     let mut builder = options.builder();
     builder.offset(layout.page_offset).len(layout.map_length);
@@ -713,6 +742,96 @@ pub fn map_file(file: &File, layout: Layout, access: Access, options: MapOptions
         }
     };
     whole_pages(start, layout.map_length)
+}
+
+/// As [`map_file`], for writing, with `MAP_SYNC`.
+#[cfg(target_os = "linux")]
+fn map_synchronously(file: &File, layout: Layout, options: MapOptions) -> Result<Span> {
+    let offset = i64::try_from(layout.page_offset).map_err(|_| Error::system("mmap", libc::EOVERFLOW))?;
+    let flags = SYNCHRONOUS | if options.populate { libc::MAP_POPULATE } else { 0 };
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: no MAP_FIXED.
+    let at = unsafe { mmap(0, layout.map_length, prot, flags, file.as_raw_fd(), offset) };
+    let at = at.map_err(|error| match error.errno() {
+        Some(errno @ (libc::EOPNOTSUPP | libc::EINVAL)) => Error::refused(
+            "mmap",
+            errno,
+            "MAP_SYNC needs a file on persistent memory, on a file system mounted with DAX",
+        ),
+        _ => error,
+    })?;
+    Span::pages(at, layout.map_length).ok_or(Error::system("mmap", libc::EOVERFLOW))
+}
+
+/// There is no such flag here.
+#[cfg(not(target_os = "linux"))]
+fn map_synchronously(_file: &File, _layout: Layout, _options: MapOptions) -> Result<Span> {
+    Err(Error::system("mmap", libc::ENOTSUP))
+}
+
+/// Fails if a file cannot be mapped with `MAP_SYNC`.
+///
+/// # Errors
+/// `EOPNOTSUPP` with the reason; otherwise as `mmap(2)`.
+pub fn try_sync(file: &File) -> Result<()> {
+    let page = Layout { page_offset: 0, lead: 0, map_length: page_size() };
+    let span = map_synchronously(file, page, MapOptions::default())?;
+    // SAFETY: just mapped, seen by nobody.
+    unsafe { munmap(span) }
+}
+
+/// Maps memory of reserved huge pages of two to the power of `log2` bytes (`MAP_HUGETLB`; Linux). Returns its small pages: the
+/// kernel has mapped whole huge ones.
+///
+/// # Errors
+/// As `mmap(2)`: `ENOMEM`, `EINVAL`.
+pub fn map_huge(length: usize, options: MapOptions, log2: u8) -> Result<Span> {
+    #[cfg(target_os = "linux")]
+    {
+        let mut builder = options.builder();
+        let map = builder.huge(Some(log2)).len(length).map_anon();
+        whole_pages(ManuallyDrop::new(map.map_err(|error| Error::from_io("mmap", &error))?).as_ptr(), length)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (length, options, log2);
+        Err(Error::system("mmap", libc::ENOTSUP))
+    }
+}
+
+/// `madvise(2)`, `MADV_HUGEPAGE` (Linux).
+///
+/// # Errors
+/// `EINVAL` if the kernel makes no huge pages.
+pub fn prefer_huge_pages(span: Span) -> Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: this advice changes neither memory nor mappings; an address that is not mapped is ENOMEM.
+        check("madvise", unsafe { libc::madvise(pointer(span), span.len(), libc::MADV_HUGEPAGE) })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = span;
+        Err(Error::system("madvise", libc::ENOTSUP))
+    }
+}
+
+/// `prctl(2)`, `PR_SET_VMA_ANON_NAME`: gives memory without a file a name in `/proc/self/maps` (Linux 5.17, if it was built so). Returns
+/// whether it has one now.
+pub fn name_memory(span: Span, name: &CStr) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        // include/uapi/linux/prctl.h
+        const PR_SET_VMA: libc::c_int = 0x5356_4d41;
+        const PR_SET_VMA_ANON_NAME: libc::c_ulong = 0;
+        // SAFETY: the call copies the name, and changes nothing but the range's own name.
+        unsafe { libc::prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, span.start(), span.len(), name.as_ptr()) == 0 }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (span, name);
+        false
+    }
 }
 
 /// Maps `length` bytes of zeroed memory of this process. Returns the whole pages; they are the caller's to unmap.
