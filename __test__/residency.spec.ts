@@ -193,9 +193,11 @@ test('residency() while other threads unmap and write ends well', async (t) => {
     \`, { eval: true })
     const main = async () => {
       const seen = new Set()
+      const kept = [] // a mapping that is collected could leave its addresses to the next, and that to the worker
       for (let round = 0; round < 200; round++) {
         const length = 1000 * pageSize
         const mapping = Mapping.anonymous(length)
+        kept.push(mapping)
         mapping.fill(1)
         if (round % 2) worker.postMessage({ address: mapping.address, length })
         else setImmediate(() => mapping.unmap())

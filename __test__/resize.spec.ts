@@ -46,7 +46,10 @@ const appendedByOthers = (path: string, bytes: Buffer): void => {
 
 const roundUp = (length: number): number => Math.ceil(length / PAGE) * PAGE
 
-/** Sees to it that nothing can be added behind a mapping that starts at a page. */
+/**
+ * Sees to it that nothing can be added behind a mapping that starts at a page. A test that waits meanwhile is a serial one: another
+ * could let go of what stands there.
+ */
 function block(t: ExecutionContext, mapping: Mapping): void {
   const behind = mapping.address + BigInt(roundUp(mapping.length))
   try {
@@ -709,7 +712,7 @@ linux('the limit RLIMIT_FSIZE is EFBIG, and does not end the process', (t) => {
   )
 })
 
-onTmpfs('what a full disk could not take keeps a mapping from moving, until there is room', async (t) => {
+onTmpfs.serial('what a full disk could not take keeps a mapping from moving, until there is room', async (t) => {
   const folder = tmpfs(t, 1)
   const path = join(folder, 'file')
   writeFileSync(path, '')
@@ -763,7 +766,7 @@ test('work in the thread pool goes on with what there is: a result, or ERR_OUT_O
   t.deepEqual(kinds(mapping), [])
 })
 
-linux('work in the thread pool goes on when the mapping moves, and finds what there is', async (t) => {
+linux.serial('work in the thread pool goes on when the mapping moves, and finds what there is', async (t) => {
   for (let round = 0; round < 5; round++) {
     const path = scratchFile(t, Buffer.alloc(BIG, 'x'))
     using mapping = Mapping.open(path, { access: 'write', ...quiet })
@@ -804,7 +807,7 @@ linux('lines() goes on when the mapping moves, and ends with ERR_OUT_OF_RANGE wh
   }
 })
 
-linux(
+linux.serial(
   'a stream goes on when the mapping moves, and ends with ERR_OUT_OF_RANGE where it was cut off',
   async (t) => {
     const path = scratchFile(t, patternOf(BIG))
