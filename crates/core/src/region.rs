@@ -216,6 +216,11 @@ impl Region {
         self.extent.read_recursive().moves()
     }
 
+    /// What it allows.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
     /// Whether the region was unmapped.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
