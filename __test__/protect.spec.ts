@@ -147,6 +147,36 @@ test('memory keeps its contents under every protection', (t) => {
   t.is(mapping.faults.count, 0)
 })
 
+for (const kind of ['copy', 'memory'] as const) {
+  test(`${kind}: a write against the protection is told, and loses nothing that was written before`, (t) => {
+    const path = scratchFile(t, content)
+    using mapping =
+      kind === 'copy' ? Mapping.open(path, { access: 'copy', ...quiet }) : Mapping.anonymous(SIZE)
+    mapping.write(content)
+    mapping.write('before', PAGE)
+    const { bytes } = mapping
+    for (const access of ['read', 'none'] as const) {
+      mapping.protect(access)
+      bytes.write('against', PAGE + 10)
+      bytes[PAGE + 20] = 1
+    }
+    t.deepEqual(
+      mapping.faults.list.map(({ kind, offset }) => [kind, offset]),
+      [
+        ['read-only', PAGE],
+        ['protected', PAGE],
+      ],
+    )
+    mapping.protect('write')
+    const expected = Buffer.from(content)
+    expected.write('before', PAGE)
+    expected.write('against', PAGE + 10)
+    expected[PAGE + 20] = 1
+    t.true(mapping.read(0, SIZE).equals(expected))
+    t.true(readFileSync(path).equals(content))
+  })
+}
+
 linux('protect() and mprotect() are one mechanism', (t) => {
   using mapping = Mapping.open(scratchFile(t, content), { access: 'write' })
   mprotect(mapping.address + BigInt(PAGE), PAGE, PROT_NONE)

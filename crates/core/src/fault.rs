@@ -26,7 +26,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::range::{round_down, round_up, Span};
-use crate::registry::{GATE, TABLE};
+use crate::registry::{Tag, GATE, TABLE};
 use crate::room;
 use crate::sys;
 use crate::table::Entry;
@@ -214,8 +214,9 @@ impl FaultLog {
         Reader(self)
     }
 
-    /// Notes a fault, unless it is of our own making. `at` is where the span is, or was, in the file.
-    fn add(&self, span: Span, at: u64, kind: Kind) -> Option<Fault> {
+    /// Notes a fault, unless it is of our own making. `at` is where the span is, or was, in the file. Private pages that are
+    /// written against their protection are what they were, and are not replaced.
+    fn add(&self, span: Span, at: u64, kind: Kind, is_private: bool) -> Option<Fault> {
         self.noted.fetch_add(1, Ordering::AcqRel);
         if kind == Kind::Closed && self.readers.load(Ordering::Acquire) > 0 {
             return None;
@@ -225,7 +226,12 @@ impl FaultLog {
         if details.list.len() < LONGEST_LIST {
             details.list.push(fault);
         }
-        if !matches!(kind, Kind::Closed | Kind::Protected) {
+        let is_replaced = match kind {
+            Kind::Closed | Kind::Protected => false,
+            Kind::ReadOnly => !is_private,
+            _ => true,
+        };
+        if is_replaced {
             // A neighbour or the same range again: one patch.
             let patches = &mut details.patches;
             if kind == Kind::NotStored {
@@ -393,11 +399,13 @@ pub(crate) fn forget_records() {
 }
 
 /// Enters a record in its mapping's log and among the events. Called by the registry, which knows the mapping.
-pub(crate) fn enter(id: u64, log: &Arc<FaultLog>, span: Span, at: u64, kind: Kind) {
-    let Some(fault) = log.add(span, at, kind) else { return };
+pub(crate) fn enter(tag: &Tag, span: Span, at: u64, kind: Kind) {
+    let Tag { id, log, .. } = tag;
+    let is_private = tag.flags & MAP_TYPE == libc::MAP_PRIVATE;
+    let Some(fault) = log.add(span, at, kind, is_private) else { return };
     let mut events = EVENTS.lock();
     if events.len() < MOST_EVENTS {
-        events.push(Event { log: log.clone(), id, fault });
+        events.push(Event { log: log.clone(), id: *id, fault });
     }
 }
 
@@ -617,6 +625,11 @@ fn private(entry: &Entry, page: Span) -> Option<Span> {
 fn make_private(entry: &Entry, span: Span, page: Span) -> bool {
     let is_written = entry.prot & libc::PROT_WRITE != 0;
     let is_private = entry.flags & MAP_TYPE == libc::MAP_PRIVATE;
+    if is_private && !is_written {
+        // It is the process's own already, with what was written to it when it could be.
+        // SAFETY: inside the gate and with the claim, these pages are ours.
+        return unsafe { sys::mprotect(span, libc::PROT_READ | libc::PROT_WRITE) }.is_ok();
+    }
     match entry.file.filter(|file| sys::size_if_same(*file).is_some()) {
         // A private mapping of the same file: pages that are not written go on to be the file's. More than a page may
         // hold what could not be stored of earlier writes, and is copied instead.
@@ -660,9 +673,9 @@ mod tests {
     fn faults_are_told_in_bytes_of_the_mapping() {
         let log = log();
         let fault = |offset, length, kind| Fault { offset, length, kind };
-        assert_eq!(log.add(pages(0, 1), 0, Kind::ReadOnly), Some(fault(0, 3996, Kind::ReadOnly)));
-        assert_eq!(log.add(pages(1, 1), 0, Kind::Truncated), Some(fault(3996, 4096, Kind::Truncated)));
-        assert_eq!(log.add(pages(6, 2), 0, Kind::IoError), Some(fault(24_476, 8096, Kind::IoError)));
+        assert_eq!(log.add(pages(0, 1), 0, Kind::ReadOnly, false), Some(fault(0, 3996, Kind::ReadOnly)));
+        assert_eq!(log.add(pages(1, 1), 0, Kind::Truncated, false), Some(fault(3996, 4096, Kind::Truncated)));
+        assert_eq!(log.add(pages(6, 2), 0, Kind::IoError, false), Some(fault(24_476, 8096, Kind::IoError)));
         assert_eq!(log.count(), 3);
         assert_eq!(log.list().first(), Some(&fault(0, 3996, Kind::ReadOnly)));
     }
@@ -671,9 +684,9 @@ mod tests {
     fn neighbours_of_one_kind_are_one_patch() {
         let log = log();
         for page in [1, 2, 2, 4, 3] {
-            log.add(pages(page, 1), 0, Kind::NotStored);
+            log.add(pages(page, 1), 0, Kind::NotStored, false);
         }
-        log.add(pages(5, 1), 0, Kind::IoError);
+        log.add(pages(5, 1), 0, Kind::IoError, false);
         assert_eq!(log.count(), 6);
         let all: Vec<_> = (0..8).map(|page| log.patched(pages(page, 1)).map(|fault| fault.kind)).collect();
         let stored = Some(Kind::NotStored);
@@ -683,8 +696,8 @@ mod tests {
     #[test]
     fn closed_and_protected_ranges_are_no_patches() {
         let log = log();
-        log.add(pages(0, 8), 0, Kind::Closed);
-        log.add(pages(0, 1), 0, Kind::Protected);
+        log.add(pages(0, 8), 0, Kind::Closed, false);
+        log.add(pages(0, 1), 0, Kind::Protected, false);
         assert_eq!((log.count(), log.patches()), (2, vec![]));
         assert_eq!(log.patched(pages(0, 8)), None);
     }
@@ -692,8 +705,8 @@ mod tests {
     #[test]
     fn healing_leaves_the_rest_and_other_kinds() {
         let log = log();
-        log.add(pages(0, 8), 0, Kind::NotStored);
-        log.add(pages(2, 4), 0, Kind::Truncated);
+        log.add(pages(0, 8), 0, Kind::NotStored, false);
+        log.add(pages(2, 4), 0, Kind::Truncated, false);
         log.heal(pages(3, 2), Kind::NotStored);
         let mut left = log.patches();
         left.sort_by_key(|patch| patch.span.start());
@@ -707,8 +720,8 @@ mod tests {
     #[test]
     fn a_page_that_is_written_after_it_was_read_is_to_be_stored() {
         let log = log();
-        log.add(pages(1, 3), 0, Kind::NotLoaded);
-        log.add(pages(2, 1), 0, Kind::NotStored);
+        log.add(pages(1, 3), 0, Kind::NotLoaded, false);
+        log.add(pages(2, 1), 0, Kind::NotStored, false);
         let mut left = log.patches();
         left.sort_by_key(|patch| patch.span.start());
         assert_eq!(left, [patch(1, 1, Kind::NotLoaded), patch(2, 1, Kind::NotStored), patch(3, 1, Kind::NotLoaded)]);
@@ -718,7 +731,7 @@ mod tests {
     fn a_list_of_faults_ends_and_the_count_goes_on() {
         let log = log();
         for _ in 0..2000 {
-            log.add(pages(1, 1), 0, Kind::ReadOnly);
+            log.add(pages(1, 1), 0, Kind::ReadOnly, false);
         }
         assert_eq!((log.count(), log.list().len(), log.patches().len()), (2000, LONGEST_LIST, 1));
     }

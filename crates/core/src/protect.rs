@@ -34,7 +34,7 @@ impl Region {
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::OutOfRange`]; `EINVAL` for a part of a page; `EACCES` for writing to a region with access 'read';
-    /// `ENOMEM`.
+    /// [`Error::Fault`] for bytes that the file cannot take; `ENOMEM`.
     pub fn protect(&self, rights: Rights, offset: u64, length: u64) -> Result<()> {
         // No method is at work on the pages meanwhile.
         let extent = self.extent.write();
@@ -51,6 +51,10 @@ impl Region {
             return Err(Error::refused("mprotect", libc::EINVAL, "the range is not of whole pages of the file"));
         }
         let pages = span.widened(sys::page_size()).ok_or(Error::system("mprotect", libc::EINVAL))?;
+        if rights != Rights::Write {
+            // A stray write would replace pages that are the only copy of what the file could not take.
+            self.store_again(pages)?;
+        }
         room::spend("mprotect")?;
         let mut registry = registry::change();
         if !registry.is_live(pages, Some(self.id())) {

@@ -293,7 +293,7 @@ impl Registry {
             for segment in self.overlapping(span) {
                 if let Some(part) = segment.span.intersect(span) {
                     let at = segment.offset_at(part.start());
-                    fault::enter(segment.tag.id, &segment.tag.log, part, at, kind);
+                    fault::enter(&segment.tag, part, at, kind);
                 }
             }
         }

@@ -185,7 +185,7 @@ fn round(path: &Path, kinds: Kinds, seed: u64) -> usize {
             });
         }
         std::thread::sleep(ROUND);
-        if seed % 3 == 0 {
+        if seed.is_multiple_of(3) {
             CLOSING.store(true, Ordering::SeqCst);
             region.unmap().unwrap();
             std::thread::sleep(ROUND / 8);
