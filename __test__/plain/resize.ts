@@ -1,0 +1,156 @@
+/** `resize()` and `protect()`: views before and after, in every runtime. */
+import * as assert from 'node:assert/strict'
+import { appendFileSync, readFileSync, statSync, truncateSync } from 'node:fs'
+import { Mapping, pageSize } from 'mmap-native'
+import { inChild } from './support/child'
+import { newFile, pattern } from './support/files'
+import { check } from './support/harness'
+import { kinds } from './support/kinds'
+
+const SIZE = 2 * pageSize + 300
+const ROOM = 64 * pageSize
+const contents = pattern(SIZE)
+const quiet = { onFault: () => {} }
+
+for (const { views, skip } of kinds) {
+  check(
+    `${views}: a file grows in place; views of before see the same memory, those of after are longer`,
+    () => {
+      const path = newFile(contents)
+      using mapping = Mapping.open(path, { access: 'write', maxLength: ROOM, views })
+      const { address, bytes: old } = mapping
+      assert.equal(mapping.resize(ROOM), ROOM)
+      assert.equal(mapping.address, address)
+      assert.equal(statSync(path).size, ROOM)
+      const { bytes, buffer, dataView } = mapping
+      assert.deepEqual([old.length, bytes.length, dataView.byteLength], [SIZE, ROOM, ROOM])
+      assert.equal(buffer.byteLength, ROOM)
+      assert.equal(mapping.bytes, bytes)
+      bytes[3] = 200
+      old[4] = 201
+      assert.deepEqual([old[3], bytes[4]], [200, 201])
+      mapping.view(Uint32Array, ROOM - 8)[1] = 0x64636261
+      assert.equal(readFileSync(path).toString('latin1', ROOM - 4), 'abcd')
+    },
+    skip,
+  )
+
+  check(
+    `${views}: what is cut off reads zeros in older views, and is the file's again when it returns`,
+    () => {
+      const path = newFile(contents)
+      using mapping = Mapping.open(path, { access: 'write', views, ...quiet })
+      const { bytes: old } = mapping
+      mapping.resize(10)
+      assert.equal(statSync(path).size, 10)
+      assert.equal(mapping.bytes.length, 10)
+      assert.deepEqual([old[9], old[10], old[2 * pageSize]], [contents[9], 0, 0])
+      old[2 * pageSize] = 1
+      assert.equal(mapping.resize(SIZE), SIZE)
+      assert.equal(old[2 * pageSize], 0)
+      mapping.write('back', 2 * pageSize)
+      assert.equal(old.toString('latin1', 2 * pageSize, 2 * pageSize + 4), 'back')
+      assert.deepEqual(
+        mapping.faults.list.map(({ kind }) => kind),
+        ['closed'],
+      )
+    },
+    skip,
+  )
+
+  check(
+    `${views}: memory grows from nothing, step by step, and keeps what it has`,
+    () => {
+      using mapping = Mapping.anonymous(0, { views })
+      const moves = new Set<bigint>()
+      for (let length = 1000; length <= 1_000_000; length += 1000) {
+        mapping.resize(length)
+        mapping.bytes[length - 1] = (length / 1000) & 255
+        moves.add(mapping.address)
+      }
+      for (let length = 1000; length <= 1_000_000; length += 1000)
+        assert.equal(mapping.bytes[length - 1], (length / 1000) & 255)
+      assert.ok(moves.size <= 12)
+      assert.equal(mapping.faults.count, 0)
+    },
+    skip,
+  )
+}
+
+check('a mapping follows a file that grows, and one that is cut off', () => {
+  const path = newFile('one\n')
+  using mapping = Mapping.open(path, { maxLength: 2 ** 40 })
+  appendFileSync(path, 'two\n')
+  assert.equal(mapping.length, 4)
+  assert.equal(mapping.resize(), 8)
+  assert.deepEqual([...mapping.lines({ encoding: 'utf8' })], ['one', 'two'])
+  truncateSync(path, 3)
+  assert.equal(mapping.resize(), 3)
+  assert.equal(mapping.bytes.toString(), 'one')
+  assert.throws(() => mapping.resize(4), { code: 'ERR_OUT_OF_RANGE' })
+  assert.equal(mapping.faults.count, 0)
+})
+
+check('work in the thread pool goes on while a mapping is resized', async () => {
+  using mapping = Mapping.open(newFile(contents), { access: 'write', maxLength: ROOM * 16, ...quiet })
+  for (let round = 0; round < 20; round++) {
+    mapping.resize(ROOM * 16)
+    const work = [mapping.flush(), mapping.prefetch(), mapping.find('not there')]
+    mapping.resize(SIZE)
+    for (const result of await Promise.allSettled(work))
+      if (result.status === 'rejected')
+        assert.equal((result.reason as { code: string }).code, 'ERR_OUT_OF_RANGE')
+  }
+  assert.ok(mapping.read(0, SIZE).equals(contents))
+})
+
+check('errors name what is wrong, and change nothing', () => {
+  const path = newFile(contents)
+  using mapping = Mapping.open(path, { access: 'write', maxLength: ROOM })
+  assert.throws(() => mapping.resize(ROOM + 1), { code: 'ERR_OUT_OF_RANGE', message: /maxLength/ })
+  assert.throws(() => mapping.resize('1' as unknown as number), { code: 'ERR_INVALID_ARG_TYPE' })
+  assert.throws(() => mapping.resize(-1), { code: 'ERR_OUT_OF_RANGE' })
+  assert.throws(() => mapping.protect('none', 1), { code: 'ERR_OUT_OF_RANGE' })
+  assert.ok(readFileSync(path).equals(contents))
+  assert.equal(mapping.length, SIZE)
+  mapping.unmap()
+  assert.throws(() => mapping.resize(1), { code: 'ERR_MAPPING_CLOSED' })
+})
+
+check('protect() takes rights away and gives them back', () => {
+  using mapping = Mapping.open(newFile(contents), { access: 'write', ...quiet })
+  mapping.protect('read', pageSize, pageSize)
+  assert.throws(() => mapping.write('x', pageSize), { code: 'EACCES', message: /protect\(\)/ })
+  assert.equal(mapping.write('x', 0), 1)
+  mapping.protect('none', pageSize, pageSize)
+  assert.throws(() => mapping.read(pageSize, 1), { code: 'EACCES' })
+  assert.equal(mapping.bytes[pageSize], contents[pageSize])
+  assert.deepEqual(mapping.faults.list, [{ offset: pageSize, length: pageSize, kind: 'protected' }])
+  mapping.protect('write')
+  assert.equal(mapping.write('x', pageSize), 1)
+})
+
+inChild(
+  'compiled loops over views go on while the memory under them is cut off, comes back and goes',
+  () => {
+    process.on('warning', () => {})
+    const mapping = Mapping.anonymous(ROOM, { maxLength: ROOM })
+    mapping.fill(1)
+    const { bytes } = mapping
+    let sum = 0
+    const add = () => {
+      for (let at = 0; at < ROOM; at++) sum += bytes[at] as number
+    }
+    for (let round = 0; round < 50; round++) {
+      add()
+      mapping.resize(pageSize)
+      add()
+      mapping.resize(ROOM)
+      mapping.fill(1)
+    }
+    mapping.unmap()
+    add()
+    console.log(sum === 50 * (ROOM + pageSize))
+  },
+  { prints: ['true'] },
+)
