@@ -44,6 +44,8 @@ const appendedByOthers = (path: string, bytes: Buffer): void => {
   if (status !== 0) throw new Error(`cat: ${status}`)
 }
 
+const linuxAlone = process.platform === 'linux' ? test.serial : test.skip
+
 const roundUp = (length: number): number => Math.ceil(length / PAGE) * PAGE
 
 /**
@@ -636,6 +638,7 @@ linux('with the fault guard off views of what was cut off read zeros all the sam
 
 const MIB = 1 << 20
 const onTmpfs = canMountTmpfs() ? test : test.skip
+const onTmpfsAlone = canMountTmpfs() ? test.serial : test.skip
 const onExt4 = canMountExt4() ? test : test.skip
 
 for (const [name, folderOf, add] of [
@@ -712,31 +715,34 @@ linux('the limit RLIMIT_FSIZE is EFBIG, and does not end the process', (t) => {
   )
 })
 
-onTmpfs.serial('what a full disk could not take keeps a mapping from moving, until there is room', async (t) => {
-  const folder = tmpfs(t, 1)
-  const path = join(folder, 'file')
-  writeFileSync(path, '')
-  truncateSync(path, 8 * PAGE)
-  using mapping = Mapping.open(path, { access: 'write', preallocate: false, ...quiet })
-  block(t, mapping)
-  const { address } = mapping
-  try {
-    writeFileSync(join(folder, 'filler'), Buffer.alloc(2 << 20, 1))
-    t.fail('the disk is not full')
-  } catch {
-    // Full, to the last page.
-  }
-  mapping.bytes[5 * PAGE] = 9
-  t.deepEqual(kinds(mapping), [['not-stored', 5 * PAGE, PAGE]])
-  t.throws(() => mapping.resize(20 * PAGE), { code: 'ERR_MAPPING_FAULT' })
-  t.deepEqual([mapping.length, mapping.address, mapping.bytes[5 * PAGE]], [8 * PAGE, address, 9])
-  t.is(statSync(path).size, 8 * PAGE)
-  truncateSync(join(folder, 'filler'), 0)
-  mapping.resize(20 * PAGE)
-  t.not(mapping.address, address)
-  t.is(mapping.read(5 * PAGE, 1)[0], 9)
-  await mapping.flush()
-})
+onTmpfsAlone(
+  'what a full disk could not take keeps a mapping from moving, until there is room',
+  async (t) => {
+    const folder = tmpfs(t, 1)
+    const path = join(folder, 'file')
+    writeFileSync(path, '')
+    truncateSync(path, 8 * PAGE)
+    using mapping = Mapping.open(path, { access: 'write', preallocate: false, ...quiet })
+    block(t, mapping)
+    const { address } = mapping
+    try {
+      writeFileSync(join(folder, 'filler'), Buffer.alloc(2 << 20, 1))
+      t.fail('the disk is not full')
+    } catch {
+      // Full, to the last page.
+    }
+    mapping.bytes[5 * PAGE] = 9
+    t.deepEqual(kinds(mapping), [['not-stored', 5 * PAGE, PAGE]])
+    t.throws(() => mapping.resize(20 * PAGE), { code: 'ERR_MAPPING_FAULT' })
+    t.deepEqual([mapping.length, mapping.address, mapping.bytes[5 * PAGE]], [8 * PAGE, address, 9])
+    t.is(statSync(path).size, 8 * PAGE)
+    truncateSync(join(folder, 'filler'), 0)
+    mapping.resize(20 * PAGE)
+    t.not(mapping.address, address)
+    t.is(mapping.read(5 * PAGE, 1)[0], 9)
+    await mapping.flush()
+  },
+)
 
 // Work under way.
 
@@ -766,7 +772,7 @@ test('work in the thread pool goes on with what there is: a result, or ERR_OUT_O
   t.deepEqual(kinds(mapping), [])
 })
 
-linux.serial('work in the thread pool goes on when the mapping moves, and finds what there is', async (t) => {
+linuxAlone('work in the thread pool goes on when the mapping moves, and finds what there is', async (t) => {
   for (let round = 0; round < 5; round++) {
     const path = scratchFile(t, Buffer.alloc(BIG, 'x'))
     using mapping = Mapping.open(path, { access: 'write', ...quiet })
@@ -807,7 +813,7 @@ linux('lines() goes on when the mapping moves, and ends with ERR_OUT_OF_RANGE wh
   }
 })
 
-linux.serial(
+linuxAlone(
   'a stream goes on when the mapping moves, and ends with ERR_OUT_OF_RANGE where it was cut off',
   async (t) => {
     const path = scratchFile(t, patternOf(BIG))
