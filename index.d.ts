@@ -110,6 +110,18 @@ export declare class Mapping implements Disposable {
    * @see memfd_create(2)
    */
   static memfd(length: number | bigint, options?: MemfdOptions): Mapping
+  /**
+   * Another Mapping of the memory that {@link share} made the token of: in this thread or, sent there, in another one of the same process.
+   * Nothing is opened or mapped: both are the same memory at the same address, with the same access.
+   *
+   * Each of them is unmapped by itself, and the memory is unmapped with the last one: views that are left over in a thread
+   * whose Mapping is unmapped go on to show it until then. Faults are told in the thread that opened the mapping, and, when
+   * that one is done with it, in another that has it.
+   *
+   * @throws `ERR_MAPPING_CLOSED` if all of them were unmapped or collected before; `ERR_INVALID_ARG_VALUE` for what is no token of
+   *   this process
+   */
+  static attach(token: MappingToken, options?: AttachOptions): Mapping
   /** Bytes. {@link resize} changes it, in whatever thread it is called; `unmap()` does not. */
   get length(): number
   /** Whether the mapping was unmapped. */
@@ -456,6 +468,15 @@ export declare class Mapping implements Disposable {
   evict(offset?: number | bigint, length?: number | bigint, options?: EvictOptions): Promise<Eviction>
   evict(options: EvictOptions): Promise<Eviction>
   /**
+   * A token by which another thread of this process attaches to the same memory: send it there, and call {@link Mapping.attach}.
+   * It may be attached any number of times. It does not keep the memory: keep this mapping until the other thread has it.
+   *
+   * ```js
+   * new Worker(file, { workerData: mapping.share() })   // there: Mapping.attach(workerData)
+   * ```
+   */
+  share(): MappingToken
+  /**
    * Makes all pages the file's again that faults had replaced by others: after a file that was truncated has grown
    * back. Views stay valid. What was written to such pages and not stored is lost.
    *
@@ -781,6 +802,11 @@ export interface AnonymousOptions {
   /** The kind of buffer that views are made over. Default: `'auto'`. */
   views?: Views
 }
+/** Options of {@link Mapping.attach}. */
+export interface AttachOptions {
+  /** The kind of buffer that views are made over. Default: `'auto'`. */
+  views?: Views
+}
 /** A range of bytes of a mapping. */
 export interface ByteRange {
   /** From the start of the mapping, in bytes. */
@@ -865,6 +891,20 @@ export interface MappingFaultError extends Error, Fault {
   code: 'ERR_MAPPING_FAULT'
   /** The file, if one was named. */
   path?: string | Buffer
+}
+/**
+ * What names a mapping to the other threads of its process: of {@link Mapping.share}, for {@link Mapping.attach}. A plain object, which
+ * `postMessage()`, `workerData` and `structuredClone()` copy. It is good in this process only, and does not keep the memory.
+ */
+export interface MappingToken {
+  /** The version of the token. */
+  readonly mmapNative: 1
+  /** Its number. */
+  readonly id: number
+  /** Its secret. */
+  readonly key: string
+  /** The file, as it was named. */
+  readonly path: string | Uint8Array | undefined
 }
 /** How to make a file for {@link Mapping.memfd}. */
 export interface MemfdOptions {

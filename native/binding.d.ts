@@ -70,8 +70,8 @@ export interface FaultReport {
   list: Array<FaultInfo>
 }
 
-/** A region behind a `Mapping`; collected with it. */
-export type Handle = ExternalObject<Region>
+/** The hold of a `Mapping` on its region; collected with it. */
+export type Handle = ExternalObject<Holder>
 
 /** Whether this runtime can make a SharedArrayBuffer over mapped memory. */
 export declare function hasSharedViews(): boolean
@@ -85,6 +85,9 @@ export declare function isFaultGuarded(): boolean
 /** madvise(2). */
 export declare function madvise(addr: number, length: number, advice: number): void
 
+/** What a mapping allows. */
+export declare function mappingAccess(region: Handle): 'read' | 'write' | 'copy'
+
 /** The address of the first byte; 0 for a mapping without bytes. */
 export declare function mappingAddress(region: Handle): bigint
 
@@ -93,6 +96,9 @@ export declare function mappingAdvise(region: Handle, name: string, offset: numb
 
 /** Maps zeroed memory. */
 export declare function mappingAnonymous(length: number, flags: number, maxLength?: number | undefined | null, name?: string | undefined | null): Handle
+
+/** Another hold on the region of a token; none if the token is not of this process. */
+export declare function mappingAttach(id: number, key: string): Handle | null
 
 /** Copies a range to another place of the same mapping. */
 export declare function mappingCopyWithin(region: Handle, target: number, start: number, length: number): void
@@ -154,6 +160,9 @@ export declare function mappingMemfd(name: string, length: number, seals: number
 /** How often bytes of the mapping were given other addresses. */
 export declare function mappingMoves(region: Handle): number
 
+/** Where a mapping starts in its file, in bytes. */
+export declare function mappingOffset(region: Handle): number
+
 /** Opens and maps a file, given by path or descriptor. */
 export declare function mappingOpen(file: string | Uint8Array | number, access: string, offset: number, length: number | undefined | null, flags: number, mode: number, maxLength?: number | undefined | null): Handle
 
@@ -183,6 +192,9 @@ export declare function mappingSeal(region: Handle, seals: number): void
 
 /** The seals of the mapped file, as bits. */
 export declare function mappingSeals(region: Handle): number
+
+/** A token of a mapping's region. */
+export declare function mappingShare(region: Handle): TokenParts
 
 /** Opens and maps a shared memory object. */
 export declare function mappingShared(name: string, access: string, length: number | undefined | null, flags: number, mode: number, maxLength?: number | undefined | null): Handle
@@ -251,6 +263,14 @@ export declare function setFaultGuard(on: boolean): void
 
 /** Takes the events of this environment's mappings. */
 export declare function takeFaults(): Array<FaultEvent>
+
+/** A name for a region in other threads of the process. */
+export interface TokenParts {
+  /** Its number. */
+  id: number
+  /** Its secret. */
+  key: string
+}
 
 /** Removes the name of a shared memory object. */
 export declare function unlinkShared(name: string): void

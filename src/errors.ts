@@ -72,8 +72,8 @@ export function outOfRange(name: string, range: string, value: unknown): Error {
   )
 }
 
-export function closed(): Error {
-  return coded(Error, 'ERR_MAPPING_CLOSED', 'The mapping was unmapped')
+export function closed(what = 'The mapping was unmapped'): Error {
+  return coded(Error, 'ERR_MAPPING_CLOSED', what)
 }
 
 export function tooLarge(length: number, largest: number): Error {

@@ -27,7 +27,7 @@ import type { EvictOptions, Eviction, LockOptions, Residency, ResidencyOptions }
 import * as search from './search'
 import type { FindOptions, LinesOptions } from './search'
 import * as sharing from './sharing'
-import type { MemfdOptions, Seal, SharedOptions } from './sharing'
+import type { AttachOptions, MappingToken, MemfdOptions, Seal, SharedOptions } from './sharing'
 import { type ReadStreamOptions, readStream } from './stream'
 import * as validate from './validate'
 import { LARGEST_VIEW, VIEWS, type Views, areShared, leadOf } from './views'
@@ -225,6 +225,7 @@ export class Mapping implements Disposable {
     if (key !== PARTS) throw illegalConstructor()
     const { handle, offset, access, views, path, syncOnUnmap = false } = parts as Parts
     this.#handle = handle
+    sharing.forbidCloning(this)
     this.#shared = areShared(views)
     this.#detaches = views === 'detachable'
     this.#syncs = syncOnUnmap
@@ -438,6 +439,26 @@ export class Mapping implements Disposable {
     return Mapping.#make({ ...request, access: 'write', path: undefined }, () =>
       native.mappingMemfd(name, size, seals, flags, request.room),
     )
+  }
+
+  /**
+   * Another Mapping of the memory that {@link share} made the token of: in this thread or, sent there, in another one of the same process.
+   * Nothing is opened or mapped: both are the same memory at the same address, with the same access.
+   *
+   * Each of them is unmapped by itself, and the memory is unmapped with the last one: views that are left over in a thread
+   * whose Mapping is unmapped go on to show it until then. Faults are told in the thread that opened the mapping, and, when
+   * that one is done with it, in another that has it.
+   *
+   * @throws `ERR_MAPPING_CLOSED` if all of them were unmapped or collected before; `ERR_INVALID_ARG_VALUE` for what is no token of
+   *   this process
+   */
+  static attach(token: MappingToken, options?: AttachOptions): Mapping {
+    const { id, key, path, views } = sharing.attachRequest(token, options)
+    areShared(views)
+    faults.watch()
+    const handle = sharing.attach(id, key, token)
+    const [access, offset] = [native.mappingAccess(handle), native.mappingOffset(handle)]
+    return new Mapping(PARTS, { handle, offset, access, views, path } satisfies Parts)
   }
 
   /** A mapping of what `open` returns. */
@@ -1070,6 +1091,19 @@ export class Mapping implements Disposable {
     return residence.evict(start, end, request, (at, rest, behind) =>
       this.#later(() => native.mappingEvict(this.#handle, at, rest, behind, request.pageCache)),
     )
+  }
+
+  /**
+   * A token by which another thread of this process attaches to the same memory: send it there, and call {@link Mapping.attach}.
+   * It may be attached any number of times. It does not keep the memory: keep this mapping until the other thread has it.
+   *
+   * ```js
+   * new Worker(file, { workerData: mapping.share() })   // there: Mapping.attach(workerData)
+   * ```
+   */
+  share(): MappingToken {
+    this.#check()
+    return this.#native(() => sharing.tokenOf(this.#handle, this.path))
   }
 
   /**

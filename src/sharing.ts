@@ -1,7 +1,7 @@
-/** Memory that several processes share: what the arguments of {@link Mapping.shared} and {@link Mapping.memfd} ask for. */
-import { invalidArgType, invalidArgValue, unavailable } from './errors'
+/** Memory that several processes or threads share: what arguments of `Mapping` ask for, and tokens. */
+import { closed, fromNative, invalidArgType, invalidArgValue, unavailable } from './errors'
 import type { Fault } from './faults'
-import { OpenFlags } from './native'
+import { native, OpenFlags, type Handle } from './native'
 import * as validate from './validate'
 import { VIEWS, type Views } from './views'
 
@@ -48,6 +48,27 @@ export interface MemfdOptions {
   views?: Views
   /** As for {@link Mapping.open}. */
   onFault?: (fault: Fault) => void
+}
+
+/**
+ * What names a mapping to the other threads of its process: of {@link Mapping.share}, for {@link Mapping.attach}. A plain object, which
+ * `postMessage()`, `workerData` and `structuredClone()` copy. It is good in this process only, and does not keep the memory.
+ */
+export interface MappingToken {
+  /** The version of the token. */
+  readonly mmapNative: 1
+  /** Its number. */
+  readonly id: number
+  /** Its secret. */
+  readonly key: string
+  /** The file, as it was named. */
+  readonly path: string | Uint8Array | undefined
+}
+
+/** Options of {@link Mapping.attach}. */
+export interface AttachOptions {
+  /** The kind of buffer that views are made over. Default: `'auto'`. */
+  views?: Views
 }
 
 /** As `mod seal` in `crates/core/src/memfd.rs`: the kernel's numbers. */
@@ -158,4 +179,60 @@ export function memfdRequest(givenLength: unknown, options: unknown) {
     views: validate.oneOf('options.views', kind, VIEWS),
     onFault: validate.callback<(fault: Fault) => void>('options.onFault', given.onFault),
   }
+}
+
+/** Nothing clones a symbol; the error shows what it says. */
+const UNCLONEABLE = Symbol(
+  'a Mapping is not cloned but shared: mapping.share() here, Mapping.attach(token) there',
+)
+
+/** Makes `structuredClone()` and `postMessage()` of an object fail: what they would make of it has no memory and no methods. */
+export function forbidCloning(object: object): void {
+  ;(object as { uncloneable?: symbol }).uncloneable = UNCLONEABLE
+}
+
+/** A token of the region of a mapping. */
+export function tokenOf(handle: Handle, path: string | Buffer | undefined): MappingToken {
+  const { id, key } = native.mappingShare(handle)
+  // A Buffer of its own: what is cloned is all of the memory under it.
+  return { mmapNative: 1, id, key, path: typeof path === 'object' ? Uint8Array.from(path) : path }
+}
+
+/** The arguments of {@link Mapping.attach}, checked. */
+export function attachRequest(token: unknown, options: unknown) {
+  const given = validate.options(options, ['views'])
+  if (token === null || typeof token !== 'object') throw invalidArgType('token', 'of type object', token)
+  const { mmapNative, id, key, path } = token as { [name in keyof MappingToken]?: unknown }
+  const isPath = path === undefined || typeof path === 'string' || path instanceof Uint8Array
+  if (
+    mmapNative !== 1 ||
+    !Number.isSafeInteger(id) ||
+    (id as number) < 0 ||
+    typeof key !== 'string' ||
+    !isPath
+  ) {
+    throw invalidArgValue('token', 'must be what share() returned', token)
+  }
+  return {
+    id: id as number,
+    key,
+    path: path instanceof Uint8Array ? Buffer.from(path) : path,
+    views: validate.oneOf('options.views', given.views ?? 'auto', VIEWS),
+  }
+}
+
+/** The region of a token. */
+export function attach(id: number, key: string, token: unknown): Handle {
+  let handle: Handle | null
+  try {
+    handle = native.mappingAttach(id, key)
+  } catch (error) {
+    const known = fromNative(error) as NodeJS.ErrnoException
+    if (known.code !== 'ERR_MAPPING_CLOSED') throw known
+    throw closed('The mapping of the token was unmapped, or collected, before it was attached')
+  }
+  if (handle !== null) return handle
+  const reason =
+    'must be of share() in this process: a token of another process, or of another copy of the package, is none here'
+  throw invalidArgValue('token', reason, token)
 }

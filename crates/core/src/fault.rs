@@ -97,7 +97,7 @@ pub struct Patch {
 #[derive(Debug)]
 pub struct FaultLog {
     /// Whom to tell: the binding's name for a runtime environment.
-    pub owner: usize,
+    owner: AtomicUsize,
     /// The file's name, for messages.
     pub label: Option<PathBuf>,
     /// Faults so far.
@@ -134,7 +134,7 @@ impl FaultLog {
     /// An empty log for the bytes `data`, which start at `start` in a file.
     pub fn of_file(data: Option<Span>, start: u64, owner: usize, label: Option<PathBuf>) -> Arc<Self> {
         Arc::new(Self {
-            owner,
+            owner: AtomicUsize::new(owner),
             label,
             count: AtomicU64::new(0),
             noted: AtomicU64::new(0),
@@ -162,6 +162,16 @@ impl FaultLog {
                 patch.span = span;
             }
         }
+    }
+
+    /// Whom to tell: the binding's name for a runtime environment.
+    pub fn owner(&self) -> usize {
+        self.owner.load(Ordering::Acquire)
+    }
+
+    /// Has another environment told from now on.
+    pub(crate) fn set_owner(&self, owner: usize) {
+        self.owner.store(owner, Ordering::Release);
     }
 
     /// How many faults there were.
@@ -306,7 +316,7 @@ const MOST_EVENTS: usize = 65_536;
 pub fn take_events(is_mine: impl Fn(usize) -> bool) -> Vec<Event> {
     settle();
     let mut events = EVENTS.lock();
-    let (mine, others) = events.drain(..).partition(|event| is_mine(event.log.owner));
+    let (mine, others) = events.drain(..).partition(|event| is_mine(event.log.owner()));
     *events = others;
     mine
 }

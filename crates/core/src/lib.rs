@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   raw.rs  region.rs           what the binding calls: POSIX calls, and typed mappings
-//!        \   /  \--- advice.rs, evict.rs, lock.rs, prefetch.rs, protect.rs, residency.rs, resize.rs, search.rs; shm.rs, memfd.rs: how else a region is made
+//!        \   /  \--- advice.rs, evict.rs, lock.rs, prefetch.rs, protect.rs, residency.rs, resize.rs, search.rs; shm.rs, memfd.rs: how else a region is made; share.rs: who holds it
 //!      registry.rs ---> table.rs, gate.rs     which addresses are ours, who still looks at them
 //!          |                    |
 //!          |                 fault.rs         accesses that the kernel refuses: patched, recorded, told
@@ -50,6 +50,7 @@ pub mod residency;
 pub mod resize;
 mod room;
 pub mod search;
+pub mod share;
 pub mod shm;
 pub mod sys;
 pub mod table;

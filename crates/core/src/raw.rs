@@ -476,7 +476,7 @@ impl Remap {
                 registry.forget(self.old);
             }
         }
-        let log = FaultLog::new(new, self.tag.log.owner, self.tag.log.label.clone());
+        let log = FaultLog::new(new, self.tag.log.owner(), self.tag.log.label.clone());
         let Tag { prot, flags, offset, .. } = self.tag;
         registry.adopt(new, Tag::new(prot, flags, self.tag.file.clone(), offset, log));
         Ok(at)

@@ -16,6 +16,7 @@ use crate::prefetch::touch_page;
 use crate::range::{Layout, Span};
 use crate::registry::{self, MappedFile, Pin, Tag, Unpinnable};
 use crate::resize::{Extent, Growth};
+use crate::share::Sharing;
 use crate::sys::{self, RawFd};
 
 pub use crate::sys::{Access, MapOptions};
@@ -69,6 +70,8 @@ pub struct Region {
     name: Mutex<Option<CString>>,
     /// Pages of calls of `flush` that failed.
     pub(crate) unsynced: Mutex<Vec<Span>>,
+    /// Whose it is.
+    pub(crate) sharing: Sharing,
 }
 
 impl Region {
@@ -185,6 +188,7 @@ impl Region {
             growth,
             name: Mutex::default(),
             unsynced: Mutex::default(),
+            sharing: Sharing::default(),
         }
     }
 
@@ -197,6 +201,13 @@ impl Region {
     pub fn faults(&self) -> (u64, Vec<Fault>) {
         fault::settle();
         (self.tag.log.count(), self.tag.log.list())
+    }
+
+    /// Has `owner` told of faults, if `is_gone` says so of who is told now.
+    pub(crate) fn hand_over(&self, owner: usize, is_gone: impl Fn(usize) -> bool) {
+        if is_gone(self.tag.log.owner()) {
+            self.tag.log.set_owner(owner);
+        }
     }
 
     /// Bytes.

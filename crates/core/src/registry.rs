@@ -793,7 +793,7 @@ impl Drop for Pin {
 /// as they are pinned: a view may have gone to another environment.
 pub fn abandon(owner: usize) {
     let mut registry = change();
-    let is_its = |segment: &&Segment| segment.tag.owned && segment.tag.log.owner == owner;
+    let is_its = |segment: &&Segment| segment.tag.owned && segment.tag.log.owner() == owner;
     let its: Vec<usize> = registry.segments.values().filter(is_its).map(|segment| segment.span.start()).collect();
     for start in its {
         registry.disown(start);

@@ -158,6 +158,11 @@ impl Growth {
         Ok(extent)
     }
 
+    /// The first byte in the file.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Whether addresses are held beyond those of the first pages.
     pub(crate) fn holds_room(&self) -> bool {
         self.options.max_length.is_some_and(|max| max > 0)

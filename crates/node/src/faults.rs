@@ -5,7 +5,7 @@
 //! environment that is gone are taken by whichever comes first.
 
 use mmap_native_core::fault::{self, Event, Fault};
-use mmap_native_core::{registry, sys};
+use mmap_native_core::{registry, share, sys};
 use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
@@ -68,6 +68,7 @@ pub fn watch_faults(env: Env, listener: Function<'_, (), ()>) -> napi::Result<()
     fault::set_listener(call_all);
     env.add_env_cleanup_hook(owner, |owner| {
         lock().retain(|(known, _)| *known != owner);
+        share::abandon(owner);
         registry::abandon(owner);
     })?;
     Ok(())

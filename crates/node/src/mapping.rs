@@ -2,10 +2,10 @@
 
 use std::ffi::CString;
 use std::path::Path;
-use std::sync::Arc;
 
 use mmap_native_core::huge::{HugePages, Size};
 use mmap_native_core::region::{Access, MapOptions, OpenRequest, Region, Source};
+use mmap_native_core::share::Holder;
 use mmap_native_core::sys;
 use napi::bindgen_prelude::{AsyncTask, Either3, External, Uint8Array, Uint8ArraySlice, Unknown};
 use napi::Env;
@@ -16,9 +16,14 @@ use crate::external;
 use crate::faults::{owner_of, FaultInfo, FaultReport};
 use crate::tasks::Work;
 
-/// A region behind a `Mapping`; collected with it.
+/// The hold of a `Mapping` on its region; collected with it.
 #[napi]
-pub type Handle = External<Arc<Region>>;
+pub type Handle = External<Holder>;
+
+/// The handle of a new region.
+pub fn handle_of(env: &Env, region: Region) -> Handle {
+    External::new(Holder::new(region, owner_of(env)))
+}
 
 /// Bits of the `flags` argument of `mappingOpen` and `mappingAnonymous`, as `src/mapping.ts` has them.
 mod open_flags {
@@ -105,7 +110,7 @@ pub fn mapping_open(
         Either3::C(fd) => Source::Descriptor(exact_fd(*fd)?),
     };
     let region = Region::open(source, &request).map_err(to_js)?;
-    Ok(External::new(Arc::new(region)))
+    Ok(handle_of(env, region))
 }
 
 /// Maps zeroed memory.
@@ -122,7 +127,7 @@ pub fn mapping_anonymous(
     if let Some(name) = name.and_then(|name| CString::new(name).ok()) {
         region.set_name(name);
     }
-    Ok(External::new(Arc::new(region)))
+    Ok(handle_of(env, region))
 }
 
 /// Bytes.
