@@ -468,6 +468,43 @@ export declare class Mapping implements Disposable {
   evict(offset?: number | bigint, length?: number | bigint, options?: EvictOptions): Promise<Eviction>
   evict(options: EvictOptions): Promise<Eviction>
   /**
+   * Waits until somebody {@link notify notifies} the cell at `offset`, a 32-bit integer, if it has the value `expected`: in any thread of any
+   * process that has the same file or memory mapped. Blocks the thread, without using the processor.
+   *
+   * Who changes the cell and then notifies misses nobody. It may end with `'ok'` when the value has changed and nobody has notified.
+   * It returns to JavaScript every 100 ms, so that a worker can be terminated meanwhile. `Atomics.wait()` and `Atomics.notify()` are
+   * of one process, and know nothing of these.
+   *
+   * @param offset bytes from the start of the mapping; with the mapping's own offset in the file a multiple of 4
+   * @param expected the value, as a signed or an unsigned 32-bit integer
+   * @returns `'ok'`, or `'not-equal'` if the cell has another value, or `'timed-out'`
+   * @throws `ERR_INVALID_STATE` in the main thread unless that is allowed; `ERR_MAPPING_FAULT` if the cell is not in the file any more;
+   *   `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`
+   * @see futex(2), FUTEX_WAIT; `Atomics.wait()`
+   */
+  wait(offset: number | bigint, expected: number, options?: WaitOptions): WaitResult
+  /**
+   * As {@link wait}, without blocking: a thread of the package sleeps for it, none of the runtime's pool. When it has returned, the wait has
+   * begun: a {@link notify} of the next line finds it. A process can have 1024 of them at a time.
+   *
+   * @returns (resolves to) `'ok'`, `'not-equal'` or `'timed-out'`
+   * @throws (rejects) `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`; `EAGAIN` for too many waits;
+   *   `ERR_MAPPING_FAULT`; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`
+   * @see futex(2); `Atomics.waitAsync()`
+   */
+  waitAsync(offset: number | bigint, expected: number, options?: WaitAsyncOptions): Promise<WaitResult>
+  /**
+   * Wakes those who wait for the cell at `offset`, in any thread of any process, the first to come first.
+   *
+   * @param offset as for {@link wait}
+   * @param count how many at most. Default: all.
+   * @returns how many were woken
+   * @throws `EACCES` with access `'read'`: the kernel takes no such memory for this; `ERR_MAPPING_FAULT` if the cell is not in the file
+   *   any more; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`
+   * @see futex(2), FUTEX_WAKE; `Atomics.notify()`
+   */
+  notify(offset: number | bigint, count?: number): number
+  /**
    * A token by which another thread of this process attaches to the same memory: send it there, and call {@link Mapping.attach}.
    * It may be attached any number of times. It does not keep the memory: keep this mapping until the other thread has it.
    *
@@ -1067,6 +1104,22 @@ export interface ViewConstructor<T> {
   new (buffer: ArrayBuffer, byteOffset: number, length: number): T
   readonly BYTES_PER_ELEMENT?: number
 }
+/** Options of {@link Mapping.waitAsync}. */
+export interface WaitAsyncOptions {
+  /** Milliseconds. Default: `Infinity`. */
+  timeout?: number
+  /** Ends the wait with an `AbortError`, unless it was notified before. */
+  signal?: AbortSignal
+  /** Keep the process, or the worker, alive as long as the wait goes on. Default: `true`. */
+  ref?: boolean
+}
+/** Options of {@link Mapping.wait}. */
+export interface WaitOptions {
+  /** Milliseconds. Default: `Infinity`. */
+  timeout?: number
+  /** Allow it in the main thread, whose event loop stops until it returns. Default: `false`. */
+  allowMainThread?: boolean
+}
 /**
  * What a mapping allows. `'read'`: reading. `'write'`: reading and writing, into the file. `'copy'`: reading and
  * writing, but what is written stays in this process.
@@ -1105,5 +1158,7 @@ export type Seal = 'grow' | 'shrink' | 'write' | 'future-write' | 'seal'
  * - `'detachable'`: an ArrayBuffer, which `unmap()` detaches: views that are left over have length 0.
  */
 export type Views = 'auto' | 'shared' | 'detachable'
+/** How a wait ended: notified, or never begun because the cell had another value, or its time was over. */
+export type WaitResult = 'ok' | 'not-equal' | 'timed-out'
 
 export {}

@@ -8,6 +8,9 @@ export declare class ExternalObject<T> {
   }
 }
 
+/** Ends a wait, unless it has ended. */
+export declare function cancelWait(id: number): void
+
 /** Counts the ranges of addresses that this package holds, over all threads. */
 export declare function census(): Census
 
@@ -28,6 +31,16 @@ export declare function constants(): Record<string, number>
  * is retired, and reads zeros.
  */
 export declare function detach(buffer: ArrayBuffer): void
+
+/** A wait that has ended. */
+export interface EndedWait {
+  /** Its number. */
+  id: number
+  /** How it ended: `ok`, `not-equal` or `cancelled`. */
+  outcome?: string
+  /** Why it failed, as errors of native code say it. */
+  error?: string
+}
 
 /** Puts the handler on top again if another one was installed above it. */
 export declare function ensureFaultGuard(): void
@@ -75,6 +88,9 @@ export type Handle = ExternalObject<Holder>
 
 /** Whether this runtime can make a SharedArrayBuffer over mapped memory. */
 export declare function hasSharedViews(): boolean
+
+/** Whether this system can wait for memory across processes. */
+export declare function hasWaiting(): boolean
 
 /** Whether the kernel knows an advice. */
 export declare function isAdviceKnown(name: string): boolean
@@ -160,6 +176,9 @@ export declare function mappingMemfd(name: string, length: number, seals: number
 /** How often bytes of the mapping were given other addresses. */
 export declare function mappingMoves(region: Handle): number
 
+/** Wakes up to `count` waits. */
+export declare function mappingNotify(region: Handle, offset: number, count: number): number
+
 /** Where a mapping starts in its file, in bytes. */
 export declare function mappingOffset(region: Handle): number
 
@@ -207,6 +226,12 @@ export declare function mappingUnmap(region: Handle): void
 
 /** A buffer over a range, starting up to seven bytes before it, at a multiple of 8. */
 export declare function mappingView(region: Handle, offset: number, length: number, shared: boolean): ArrayBuffer | SharedArrayBuffer
+
+/** Waits on this thread, for so many milliseconds at most. */
+export declare function mappingWait(region: Handle, offset: number, expected: number, timeout: number): 'ok' | 'not-equal' | 'timed-out'
+
+/** Starts a wait that ends by itself. Returns its number; none if the cell has another value. */
+export declare function mappingWaitAsync(region: Handle, offset: number, expected: number): number | null
 
 /** Copies `data` to an offset. */
 export declare function mappingWrite(region: Handle, offset: number, data: Uint8Array): void
@@ -264,6 +289,9 @@ export declare function setFaultGuard(on: boolean): void
 /** Takes the events of this environment's mappings. */
 export declare function takeFaults(): Array<FaultEvent>
 
+/** Takes the waits of this environment that have ended. */
+export declare function takeWaits(): Array<EndedWait>
+
 /** A name for a region in other threads of the process. */
 export interface TokenParts {
   /** Its number. */
@@ -283,3 +311,6 @@ export declare function viewFromPointer(addr: number, length: number, shared: bo
 
 /** Registers the function to call when there may be events to take. */
 export declare function watchFaults(listener: () => void): void
+
+/** Registers the function to call when waits of this environment have ended. */
+export declare function watchWaits(listener: () => void): void

@@ -88,6 +88,12 @@ export function unavailable(feature: string, reason: string): Error {
   return coded(TypeError, 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM', message)
 }
 
+export function mainThread(): Error {
+  const message =
+    'wait() stops the event loop of the main thread: use waitAsync(), or the option { allowMainThread: true }'
+  return coded(Error, 'ERR_INVALID_STATE', message)
+}
+
 export function illegalConstructor(): Error {
   return coded(
     TypeError,

@@ -31,6 +31,8 @@ import type { AttachOptions, MappingToken, MemfdOptions, Seal, SharedOptions } f
 import { type ReadStreamOptions, readStream } from './stream'
 import * as validate from './validate'
 import { LARGEST_VIEW, VIEWS, type Views, areShared, leadOf } from './views'
+import * as waiting from './wait'
+import type { WaitAsyncOptions, WaitOptions, WaitResult } from './wait'
 
 /**
  * What a mapping allows. `'read'`: reading. `'write'`: reading and writing, into the file. `'copy'`: reading and
@@ -1094,6 +1096,63 @@ export class Mapping implements Disposable {
   }
 
   /**
+   * Waits until somebody {@link notify notifies} the cell at `offset`, a 32-bit integer, if it has the value `expected`: in any thread of any
+   * process that has the same file or memory mapped. Blocks the thread, without using the processor.
+   *
+   * Who changes the cell and then notifies misses nobody. It may end with `'ok'` when the value has changed and nobody has notified.
+   * It returns to JavaScript every 100 ms, so that a worker can be terminated meanwhile. `Atomics.wait()` and `Atomics.notify()` are
+   * of one process, and know nothing of these.
+   *
+   * @param offset bytes from the start of the mapping; with the mapping's own offset in the file a multiple of 4
+   * @param expected the value, as a signed or an unsigned 32-bit integer
+   * @returns `'ok'`, or `'not-equal'` if the cell has another value, or `'timed-out'`
+   * @throws `ERR_INVALID_STATE` in the main thread unless that is allowed; `ERR_MAPPING_FAULT` if the cell is not in the file any more;
+   *   `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`
+   * @see futex(2), FUTEX_WAIT; `Atomics.wait()`
+   */
+  wait(offset: number | bigint, expected: number, options?: WaitOptions): WaitResult {
+    this.#check()
+    const at = waiting.cell(offset, this.length, this.offset)
+    return this.#native(() => waiting.wait(this.#handle, at, expected, options))
+  }
+
+  /**
+   * As {@link wait}, without blocking: a thread of the package sleeps for it, none of the runtime's pool. When it has returned, the wait has
+   * begun: a {@link notify} of the next line finds it. A process can have 1024 of them at a time.
+   *
+   * @returns (resolves to) `'ok'`, `'not-equal'` or `'timed-out'`
+   * @throws (rejects) `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`; `EAGAIN` for too many waits;
+   *   `ERR_MAPPING_FAULT`; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`
+   * @see futex(2); `Atomics.waitAsync()`
+   */
+  async waitAsync(
+    offset: number | bigint,
+    expected: number,
+    options?: WaitAsyncOptions,
+  ): Promise<WaitResult> {
+    this.#check()
+    const at = waiting.cell(offset, this.length, this.offset)
+    return this.#later(() => waiting.waitAsync(this, this.#handle, at, expected, options))
+  }
+
+  /**
+   * Wakes those who wait for the cell at `offset`, in any thread of any process, the first to come first.
+   *
+   * @param offset as for {@link wait}
+   * @param count how many at most. Default: all.
+   * @returns how many were woken
+   * @throws `EACCES` with access `'read'`: the kernel takes no such memory for this; `ERR_MAPPING_FAULT` if the cell is not in the file
+   *   any more; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`
+   * @see futex(2), FUTEX_WAKE; `Atomics.notify()`
+   */
+  notify(offset: number | bigint, count?: number): number {
+    this.#check()
+    const at = waiting.cell(offset, this.length, this.offset)
+    const most = waiting.waiters(count)
+    return this.#native(() => native.mappingNotify(this.#handle, at, most))
+  }
+
+  /**
    * A token by which another thread of this process attaches to the same memory: send it there, and call {@link Mapping.attach}.
    * It may be attached any number of times. It does not keep the memory: keep this mapping until the other thread has it.
    *
@@ -1186,6 +1245,7 @@ export class Mapping implements Disposable {
     if (this.#syncs) this.flushSync()
     this.#native(() => native.mappingUnmap(this.#handle))
     this.#closed = true
+    waiting.close(this)
     this.#dropBuffers()
   }
 

@@ -200,7 +200,7 @@ export function tokenOf(handle: Handle, path: string | Buffer | undefined): Mapp
 
 /** The arguments of {@link Mapping.attach}, checked. */
 export function attachRequest(token: unknown, options: unknown) {
-  const given = validate.options(options, ['views'])
+  const { views = 'auto' } = validate.options(options, ['views'])
   if (token === null || typeof token !== 'object') throw invalidArgType('token', 'of type object', token)
   const { mmapNative, id, key, path } = token as { [name in keyof MappingToken]?: unknown }
   const isPath = path === undefined || typeof path === 'string' || path instanceof Uint8Array
@@ -217,7 +217,7 @@ export function attachRequest(token: unknown, options: unknown) {
     id: id as number,
     key,
     path: path instanceof Uint8Array ? Buffer.from(path) : path,
-    views: validate.oneOf('options.views', given.views ?? 'auto', VIEWS),
+    views: validate.oneOf('options.views', views, VIEWS),
   }
 }
 

@@ -36,6 +36,7 @@ pub mod error;
 pub mod evict;
 pub mod fault;
 pub mod flags;
+pub mod futex;
 pub mod gate;
 pub mod huge;
 pub mod lock;
@@ -54,5 +55,6 @@ pub mod share;
 pub mod shm;
 pub mod sys;
 pub mod table;
+pub mod waiters;
 
 pub use error::{Error, Result};

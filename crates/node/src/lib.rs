@@ -17,6 +17,7 @@ mod resize;
 mod search;
 mod sharing;
 mod tasks;
+mod wait;
 
 use napi_derive::{module_init, napi};
 

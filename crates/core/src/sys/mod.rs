@@ -2,6 +2,8 @@
 
 mod guard;
 #[cfg(unix)]
+mod futex;
+#[cfg(unix)]
 mod shared;
 #[cfg(unix)]
 mod signal;
@@ -20,6 +22,8 @@ mod windows_error;
 mod windows_std;
 
 pub use guard::{is_guarded, set_guard};
+#[cfg(unix)]
+pub use futex::*;
 #[cfg(unix)]
 pub use shared::*;
 #[cfg(unix)]

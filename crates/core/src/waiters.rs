@@ -1,0 +1,449 @@
+//! Waits that nobody blocks for: each is a sleeping thread of the package.
+//!
+//! ```text
+//!   idle thread: asleep on { interrupt, stage }
+//!        |  start(): the kernel moves it over to the cell (FUTEX_CMP_REQUEUE), in one step, without waking it
+//!        v
+//!   asleep on { interrupt, cell } --- notified, in any process ---> done(Woken)
+//!                                 \-- cancel() --- interrupt -----> done(Cancelled)
+//! ```
+//!
+//! When `start` returns, the wait is in the cell's queue: a notification of the next instruction finds it. A thread that is not
+//! asleep yet, and one that a signal has sent back to its stage, goes to the cell by itself.
+//!
+//! A thread for each wait, and not one for many: to add a cell to those that a thread waits for, it would have to leave all
+//! queues and enter them again, and who notifies meanwhile would find nobody there.
+//!
+//! Where the kernel cannot wait for two cells (Linux before 5.16, macOS), a thread wakes up every few milliseconds to see whether it is
+//! cancelled. Then a notification that goes without a change of value may find nobody.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+use crate::futex::Outcome;
+use crate::region::Region;
+use crate::registry::Pin;
+use crate::sys::{self, Wake};
+
+/// Waits of a process at a time.
+pub const MOST_WAITS: usize = 1024;
+
+/// Threads that stay when there is nothing to wait for.
+const MOST_IDLE: usize = 4;
+
+/// Where a thread has to look at its interrupt, it does so this often.
+const SLICE: Duration = Duration::from_millis(20);
+
+/// A thread that has been started is asleep soon; after this time nobody waits for that any more.
+const SETTLING: Duration = Duration::from_millis(10);
+
+/// A thread's stack: it makes system calls, and hands over the outcome.
+const STACK: usize = 128 * 1024;
+
+/// Values of an interrupt.
+mod interrupt {
+    pub const NONE: u32 = 0;
+    pub const CANCELLED: u32 = 1;
+    pub const NOT_EQUAL: u32 = 2;
+}
+
+/// Values of a stage.
+mod stage {
+    /// The thread sleeps here.
+    pub const HERE: u32 = 0;
+    /// It sleeps at the cell.
+    pub const AT_CELL: u32 = 1;
+    /// It is to go to the cell by itself.
+    pub const GO: u32 = 2;
+}
+
+type Done = Box<dyn FnOnce(u64, Result<Outcome>) + Send>;
+
+/// A wait.
+struct Job {
+    id: u64,
+    region: Arc<Region>,
+    /// The cell.
+    pin: Pin,
+    expected: u32,
+    done: Done,
+}
+
+/// What a thread sleeps at.
+struct Station {
+    interrupt: AtomicU32,
+    stage: AtomicU32,
+    job: Mutex<Option<Job>>,
+}
+
+struct Pool {
+    idle: Vec<Arc<Station>>,
+    /// By the number of the wait, with the environment that it is of.
+    running: BTreeMap<u64, (usize, Arc<Station>)>,
+    threads: usize,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool { idle: Vec::new(), running: BTreeMap::new(), threads: 0 });
+
+/// Starts a wait for the cell at `offset`, for the environment `owner`. Returns its number; `None` if the cell has another value.
+///
+/// `done` is called on another thread when the wait has ended, with that number; perhaps before this returns.
+///
+/// # Errors
+/// As [`Region::wait`]; `EAGAIN` when there are too many waits or threads.
+pub fn start(
+    region: &Arc<Region>,
+    offset: u64,
+    expected: i32,
+    owner: usize,
+    done: impl FnOnce(u64, Result<Outcome>) + Send + 'static,
+) -> Result<Option<u64>> {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let pin = region.cell(offset)?;
+    let (cell, expected) = (pin.span(), expected.cast_unsigned());
+    region.verify(cell)?;
+    let is_equal = || region.explained(cell, || sys::futex_compare(cell.start(), expected));
+    if !is_equal()? {
+        return Ok(None);
+    }
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    let job = Job { id, region: region.clone(), pin, expected, done: Box::new(done) };
+    let station = call(job, owner)?;
+    if sys::has_wait_two() {
+        region.explained(cell, || station.send(cell.start())).inspect_err(|_| cancel(id))?;
+        // Who changed it before the thread was at the cell may have found nobody to wake.
+        if !is_equal().inspect_err(|_| cancel(id))? {
+            interrupt(id, interrupt::NOT_EQUAL);
+        }
+        // The next one is not to wait for a thread to come up. Without it, it does.
+        let _ = POOL.lock().make_ready();
+    }
+    Ok(Some(id))
+}
+
+/// Ends a wait: it is then [`Outcome::Cancelled`], unless it was woken before.
+pub fn cancel(id: u64) {
+    interrupt(id, interrupt::CANCELLED);
+}
+
+fn interrupt(id: u64, value: u32) {
+    let pool = POOL.lock();
+    if let Some((_, station)) = pool.running.get(&id) {
+        sys::futex_interrupt(&station.interrupt, value);
+    }
+}
+
+/// An environment has ended: so do its waits.
+pub fn abandon(owner: usize) {
+    let pool = POOL.lock();
+    for (_, station) in pool.running.values().filter(|(other, _)| *other == owner) {
+        sys::futex_interrupt(&station.interrupt, interrupt::CANCELLED);
+    }
+}
+
+/// Gives the job to a thread.
+fn call(job: Job, owner: usize) -> Result<Arc<Station>> {
+    let mut pool = POOL.lock();
+    if pool.running.len() >= MOST_WAITS {
+        let why = format!("{MOST_WAITS} waits are under way in this process");
+        return Err(Error::refused("futex", libc::EAGAIN, why));
+    }
+    let id = job.id;
+    let station = match pool.idle.pop() {
+        Some(station) => station,
+        None => pool.add()?,
+    };
+    *station.job.lock() = Some(job);
+    if !sys::has_wait_two() {
+        let station = station.clone();
+        if let Err(error) = launch(move || station.attend_in_slices()) {
+            pool.threads = pool.threads.saturating_sub(1);
+            return Err(error);
+        }
+    }
+    pool.running.insert(id, (owner, station.clone()));
+    Ok(station)
+}
+
+fn launch(work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let builder = std::thread::Builder::new().name("mmap-wait".to_owned()).stack_size(STACK);
+    let spawned = builder.spawn(move || {
+        sys::block_signals();
+        work();
+    });
+    spawned.map(|_| ()).map_err(|error| Error::from_io("pthread_create", &error))
+}
+
+impl Pool {
+    /// Another thread, asleep soon.
+    fn add(&mut self) -> Result<Arc<Station>> {
+        let station = Arc::new(Station {
+            interrupt: AtomicU32::new(interrupt::NONE),
+            stage: AtomicU32::new(stage::HERE),
+            job: Mutex::new(None),
+        });
+        if sys::has_wait_two() {
+            let its = station.clone();
+            launch(move || while its.attend() {})?;
+        }
+        self.threads = self.threads.saturating_add(1);
+        Ok(station)
+    }
+
+    /// Sees to it that a thread is idle, as long as there may be more waits.
+    fn make_ready(&mut self) -> Result<()> {
+        if self.idle.is_empty() && self.threads < MOST_WAITS {
+            let station = self.add()?;
+            self.idle.push(station);
+        }
+        Ok(())
+    }
+
+    /// A wait has ended. Returns whether its thread is idle now, or else is to end.
+    fn put_back(&mut self, id: u64, station: &Arc<Station>) -> bool {
+        self.running.remove(&id);
+        let stays = sys::has_wait_two() && self.idle.len() < MOST_IDLE;
+        if stays {
+            // Nobody finds it any more by the old number, nor yet by a new one.
+            station.interrupt.store(interrupt::NONE, Ordering::SeqCst);
+            station.stage.store(stage::HERE, Ordering::SeqCst);
+            self.idle.push(station.clone());
+        } else {
+            self.threads = self.threads.saturating_sub(1);
+        }
+        stays
+    }
+}
+
+impl Station {
+    /// Has the thread, which is asleep here or about to be, wait for the cell at this address.
+    fn send(&self, cell: usize) -> Result<()> {
+        let deadline = sys::monotonic().saturating_add(SETTLING);
+        let goes = loop {
+            if sys::futex_move(&self.stage, stage::HERE, cell)? {
+                break stage::AT_CELL;
+            }
+            if sys::monotonic() >= deadline {
+                break stage::GO;
+            }
+            std::thread::sleep(Duration::from_micros(10));
+        };
+        self.stage.store(goes, Ordering::SeqCst);
+        // Asleep here after all: because it has just come, or because a signal sent it back.
+        sys::futex_wake(self.stage.as_ptr().expose_provenance(), 1).map(|_| ())
+    }
+
+    /// Sleeps until there was a wait and it has ended. Returns whether the thread goes on.
+    fn attend(self: &Arc<Self>) -> bool {
+        let woken = sys::futex_wait_two(&self.interrupt, self.stage.as_ptr().expose_provenance(), stage::HERE);
+        let Some((region, cell, expected)) =
+            self.job.lock().as_ref().map(|job| (job.region.clone(), job.pin.span(), job.expected))
+        else {
+            // Nobody has called.
+            if woken.is_err() {
+                std::thread::sleep(SLICE);
+            }
+            return true;
+        };
+        let is_sent = self.stage.load(Ordering::SeqCst) == stage::GO;
+        let outcome = match woken {
+            Ok(None) => Ok(self.verdict()),
+            Ok(Some(Wake::Woken)) if !is_sent => Ok(Outcome::Woken),
+            Ok(_) => loop {
+                let wait = || sys::futex_wait_two(&self.interrupt, cell.start(), expected);
+                match region.explained(cell, wait) {
+                    Ok(None) => break Ok(self.verdict()),
+                    Ok(Some(Wake::Woken)) => break Ok(Outcome::Woken),
+                    Ok(Some(Wake::NotEqual)) => break Ok(self.verdict()),
+                    Ok(Some(Wake::Signal | Wake::TimedOut)) => {}
+                    Err(error) => break Err(error),
+                }
+            },
+            Err(error) => Err(error),
+        };
+        drop(region);
+        self.finish(outcome)
+    }
+
+    /// The same for one wait, where nothing but time interrupts it.
+    fn attend_in_slices(self: &Arc<Self>) {
+        let Some((region, cell, expected)) =
+            self.job.lock().as_ref().map(|job| (job.region.clone(), job.pin.span(), job.expected))
+        else {
+            return;
+        };
+        let outcome = loop {
+            if self.interrupt.load(Ordering::SeqCst) != interrupt::NONE {
+                break Ok(self.verdict());
+            }
+            let deadline = sys::monotonic().saturating_add(SLICE);
+            match region.explained(cell, || sys::futex_wait(cell.start(), expected, Some(deadline))) {
+                Ok(Wake::Woken | Wake::NotEqual) => break Ok(Outcome::Woken),
+                Ok(Wake::TimedOut | Wake::Signal) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        drop(region);
+        self.finish(outcome);
+    }
+
+    /// What a wait is that was interrupted; without that, the value of the cell has changed.
+    fn verdict(&self) -> Outcome {
+        match self.interrupt.load(Ordering::SeqCst) {
+            interrupt::NONE => Outcome::Woken,
+            interrupt::NOT_EQUAL => Outcome::NotEqual,
+            _ => Outcome::Cancelled,
+        }
+    }
+
+    fn finish(self: &Arc<Self>, outcome: Result<Outcome>) -> bool {
+        let Some(Job { id, region, pin, done, .. }) = self.job.lock().take() else { return true };
+        drop(pin);
+        drop(region);
+        done(id, outcome);
+        POOL.lock().put_back(id, self)
+    }
+}
+
+/// How many threads there are, for tests and diagnosis.
+pub fn threads() -> usize {
+    POOL.lock().threads
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::region::MapOptions;
+    use std::sync::mpsc::{channel, Receiver};
+    use std::time::Instant;
+
+    type Ended = (u64, Result<Outcome>);
+
+    fn region() -> Arc<Region> {
+        Arc::new(Region::anonymous(8192, MapOptions::default(), 0).unwrap())
+    }
+
+    fn start_one(region: &Arc<Region>, owner: usize) -> (u64, Receiver<Ended>) {
+        let (sender, receiver) = channel();
+        let id = start(region, 0, 0, owner, move |id, outcome| sender.send((id, outcome)).unwrap());
+        (id.unwrap().unwrap(), receiver)
+    }
+
+    fn end_of(receiver: &Receiver<Ended>) -> Ended {
+        receiver.recv_timeout(Duration::from_secs(20)).unwrap()
+    }
+
+    #[test]
+    fn notification_right_after_the_start_finds_the_wait() {
+        let region = region();
+        for _ in 0..200 {
+            let (id, ended) = start_one(&region, 1);
+            if sys::has_wait_two() {
+                assert_eq!(region.notify(0, u32::MAX), Ok(1));
+            } else {
+                while region.notify(0, u32::MAX) == Ok(0) {}
+            }
+            assert_eq!(end_of(&ended), (id, Ok(Outcome::Woken)));
+        }
+    }
+
+    #[test]
+    fn value_that_is_another() {
+        let region = region();
+        assert_eq!(start(&region, 4, 1, 1, |_, _| {}), Ok(None));
+        assert_eq!(start(&region, 2, 0, 1, |_, _| {}).unwrap_err().errno(), Some(libc::EINVAL));
+    }
+
+    #[test]
+    fn cancelled_waits() {
+        let region = region();
+        let (one, ended_one) = start_one(&region, 7);
+        let (two, ended_two) = start_one(&region, 8);
+        let (three, ended_three) = start_one(&region, 8);
+        cancel(one);
+        assert_eq!(end_of(&ended_one), (one, Ok(Outcome::Cancelled)));
+        cancel(one);
+        abandon(8);
+        assert_eq!(end_of(&ended_two), (two, Ok(Outcome::Cancelled)));
+        assert_eq!(end_of(&ended_three), (three, Ok(Outcome::Cancelled)));
+        assert_eq!(region.notify(0, 1), Ok(0));
+    }
+
+    #[test]
+    fn threads_that_are_not_needed_end() {
+        let region = region();
+        let waits: Vec<_> = (0..50).map(|_| start_one(&region, 1)).collect();
+        assert!(threads() >= 50);
+        while waits.iter().any(|(id, _)| POOL.lock().running.contains_key(id)) {
+            region.notify(0, 5).unwrap();
+        }
+        for (id, ended) in &waits {
+            assert_eq!(end_of(ended), (*id, Ok(Outcome::Woken)));
+        }
+        let started = Instant::now();
+        while threads() > MOST_IDLE && started.elapsed() < Duration::from_secs(20) {
+            std::thread::yield_now();
+        }
+        assert!(threads() <= MOST_IDLE);
+    }
+
+    #[test]
+    fn waiting_in_slices() {
+        let region = region();
+        for cancels in [true, false] {
+            let (sender, ended) = channel();
+            let station = Arc::new(Station {
+                interrupt: AtomicU32::new(interrupt::NONE),
+                stage: AtomicU32::new(stage::HERE),
+                job: Mutex::new(None),
+            });
+            let done: Done = Box::new(move |id, outcome| sender.send((id, outcome)).unwrap());
+            let pin = region.cell(0).unwrap();
+            *station.job.lock() = Some(Job { id: 0, region: region.clone(), pin, expected: 0, done });
+            POOL.lock().threads += 1;
+            let its = station.clone();
+            let thread = std::thread::spawn(move || its.attend_in_slices());
+            if cancels {
+                station.interrupt.store(interrupt::CANCELLED, Ordering::SeqCst);
+            } else {
+                while region.notify(0, 1) == Ok(0) {}
+            }
+            let expected = if cancels { Outcome::Cancelled } else { Outcome::Woken };
+            assert_eq!(end_of(&ended), (0, Ok(expected)));
+            thread.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn thread_that_is_not_asleep_yet_goes_to_the_cell_by_itself() {
+        let region = region();
+        let (sender, ended) = channel();
+        let station = Arc::new(Station {
+            interrupt: AtomicU32::new(interrupt::NONE),
+            stage: AtomicU32::new(stage::HERE),
+            job: Mutex::new(None),
+        });
+        let done: Done = Box::new(move |id, outcome| sender.send((id, outcome)).unwrap());
+        let pin = region.cell(0).unwrap();
+        let cell = pin.span().start();
+        *station.job.lock() = Some(Job { id: 0, region: region.clone(), pin, expected: 0, done });
+        // There is no thread that could be moved.
+        station.send(cell).unwrap();
+        POOL.lock().threads += 1;
+        let its = station.clone();
+        let thread = std::thread::spawn(move || its.attend());
+        while region.notify(0, 1) == Ok(0) {}
+        assert_eq!(end_of(&ended), (0, Ok(Outcome::Woken)));
+        // It is idle now, and nobody's: it goes on to the next wait when there is one.
+        if !thread.join().unwrap() {
+            return;
+        }
+        POOL.lock().idle.retain(|one| !Arc::ptr_eq(one, &station));
+        POOL.lock().threads -= 1;
+    }
+}
