@@ -1,6 +1,6 @@
 /** Errors as Node's own: with `code`, and for system errors `errno`, `syscall` and `path`. */
 import { constants } from 'node:os'
-import * as util from 'node:util'
+import { getSystemErrorMap, inspect } from 'node:util'
 import { type Fault, type FaultKind, describe as describeFault } from './faults'
 
 /** A failed system call, as Node's `fs` reports one. */
@@ -41,9 +41,9 @@ function received(value: unknown): string {
     const name: unknown = value.constructor?.name
     return typeof name === 'string' && name !== ''
       ? `Received an instance of ${name}`
-      : `Received ${util.inspect(value, { depth: -1 })}`
+      : `Received ${inspect(value, { depth: -1 })}`
   }
-  let text = util.inspect(value, { colors: false })
+  let text = inspect(value, { colors: false })
   if (text.length > 28) text = `${text.slice(0, 25)}...`
   return `Received type ${typeof value} (${text})`
 }
@@ -59,12 +59,12 @@ export function invalidArgType(name: string, expected: string, value: unknown): 
 
 export function invalidArgValue(name: string, reason: string, value: unknown): Error {
   const what = name.includes('.') ? 'property' : 'argument'
-  const text = util.inspect(value, { depth: 0 }).slice(0, 128)
+  const text = inspect(value, { depth: 0 }).slice(0, 128)
   return coded(TypeError, 'ERR_INVALID_ARG_VALUE', `The ${what} '${name}' ${reason}. Received ${text}`)
 }
 
 export function outOfRange(name: string, range: string, value: unknown): Error {
-  const text = typeof value === 'bigint' ? `${value}n` : util.inspect(value)
+  const text = typeof value === 'bigint' ? `${value}n` : inspect(value)
   return coded(
     RangeError,
     'ERR_OUT_OF_RANGE',
@@ -110,7 +110,7 @@ export function aborted(signal: AbortSignal): Error {
 
 /** The name and the description of a positive error number. */
 function describeErrno(errno: number): [code: string, text: string] {
-  const known = util.getSystemErrorMap?.().get(-errno)
+  const known = getSystemErrorMap?.().get(-errno)
   if (known !== undefined) return known
   const code = Object.entries(constants.errno).find(([, value]) => value === errno)?.[0]
   return code === undefined ? [`E${errno}`, `unknown system error ${errno}`] : [code, code]

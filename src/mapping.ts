@@ -21,14 +21,14 @@ import * as faults from './faults'
 import * as huge from './huge'
 import type { HugePageSize } from './huge'
 import { native, OpenFlags, type Handle } from './native'
-import { inPieces } from './pieces'
+import { inLanes, inPieces } from './pieces'
 import * as residence from './residency'
 import type { EvictOptions, Eviction, LockOptions, Residency, ResidencyOptions } from './residency'
 import * as search from './search'
 import type { FindOptions, LinesOptions } from './search'
 import * as sharing from './sharing'
 import type { AttachOptions, MappingToken, MemfdOptions, Seal, SharedOptions } from './sharing'
-import { type ReadStreamOptions, readStream } from './stream'
+import type { ReadStreamOptions } from './stream'
 import * as validate from './validate'
 import { LARGEST_VIEW, VIEWS, type Views, areShared, leadOf } from './views'
 import * as waiting from './wait'
@@ -892,10 +892,21 @@ export class Mapping implements Disposable {
       given.onProgress,
     )
     const { start, end } = this.#range(offset, length)
-    await inPieces(start, end, signal, async (at, rest) => {
-      const done = await this.#later(() => native.mappingPrefetch(this.#handle, at, rest, 0))
-      onProgress?.(at + done - start, end - start)
+    let sum = 0
+    let failed = false
+    const piece = async (at: number, rest: number, ahead: number) => {
+      const done = await this.#later(() => native.mappingPrefetch(this.#handle, at, rest, ahead))
+      sum += done
+      if (!failed) onProgress?.(sum, end - start)
       return done
+    }
+    await inLanes(start, end, async (from, to) => {
+      try {
+        await inPieces(from, to, signal, (at, rest) => piece(at, rest, end - to))
+      } catch (error) {
+        failed = true
+        throw error
+      }
     })
   }
 
@@ -913,6 +924,8 @@ export class Mapping implements Disposable {
    */
   createReadStream(options?: ReadStreamOptions): Readable {
     this.#check()
+    // Loaded when it is used first: streams are most of what this package would load.
+    const { readStream } = require('./stream') as typeof import('./stream')
     return readStream(
       this,
       (at, length, ahead) => this.#later(() => native.mappingPrefetch(this.#handle, at, length, ahead)),

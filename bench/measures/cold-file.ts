@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { closeSync, fsyncSync, openSync, readSync } from 'node:fs'
 import { open, readFile } from 'node:fs/promises'
+import type { Mapping } from 'mmap-native'
 import { type Answer, type Contender, MiB, type Measure, PAGE, ours } from '../measure'
 
 /** Takes a file that nobody has mapped out of the page cache: POSIX_FADV_DONTNEED, which dd(1) calls for us. */
@@ -44,9 +45,16 @@ class Delays {
   }
 }
 
+/** The file in memory, and what gives it back when the clock has stopped. */
+interface Warm {
+  /** The last byte. */
+  byte: number
+  release?: () => void
+}
+
 /** `work` gets the file into memory; it is cold when the clock starts. */
 const cold =
-  (work: (path: string, size: number) => Promise<number>): NonNullable<Contender['start']> =>
+  (work: (path: string, size: number) => Promise<Warm>): NonNullable<Contender['start']> =>
   ({ files, size }) => {
     const path = files['file'] as string
     return async (): Promise<Answer> => {
@@ -55,16 +63,22 @@ const cold =
       await new Promise((resolve) => setTimeout(resolve, 20))
       const delays = new Delays()
       const start = process.hrtime.bigint()
-      const result = await work(path, size)
+      const { byte, release } = await work(path, size)
       const ns = Number(process.hrtime.bigint() - start)
-      return { result, figures: { ns, ...delays.end() } }
+      const figures = { ns, ...delays.end() }
+      release?.()
+      return { result: byte, figures }
     }
   }
 
 const CHUNK = MiB
 
-/** What all of them return: that they had the last byte. */
-const lastByte = (bytes: Uint8Array) => bytes.at(-1) as number
+const lastByte = (bytes: Uint8Array): Warm => ({ byte: bytes.at(-1) as number })
+
+const lastMapped = (mapping: Mapping): Warm => ({
+  ...lastByte(mapping.bytes),
+  release: () => mapping.unmap(),
+})
 
 const contenders: Contender[] = [
   {
@@ -95,9 +109,7 @@ const contenders: Contender[] = [
     start: cold(async (path) => {
       const mapping = ours().Mapping.open(path)
       await mapping.prefetch()
-      const byte = lastByte(mapping.bytes)
-      mapping.unmap()
-      return byte
+      return lastMapped(mapping)
     }),
   },
   {
@@ -108,9 +120,8 @@ const contenders: Contender[] = [
       const { bytes } = mapping
       let sum = 0
       for (let at = 0; at < bytes.length; at += PAGE) sum += bytes[at] as number
-      const byte = sum > 0 ? lastByte(bytes) : -1
-      mapping.unmap()
-      return byte
+      if (sum === 0) throw new Error('the file is empty')
+      return lastMapped(mapping)
     }),
   },
   {

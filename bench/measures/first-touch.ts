@@ -11,12 +11,12 @@ function onePerPage(bytes: Uint8Array): number {
   return sum
 }
 
-/** All of them, 4 bytes at a time. */
+/** All of them, 4 bytes at a time. Nothing overflows: that would take V8 longer than the reading. */
 function every(bytes: Uint8Array): number {
   const numbers = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
-  let sum = 0
-  for (let at = 0; at < numbers.length; at++) sum = (sum + (numbers[at] as number)) | 0
-  return sum
+  let mix = 0
+  for (let at = 0; at < numbers.length; at++) mix ^= numbers[at] as number
+  return mix
 }
 
 /** From opening the file on. */
@@ -57,7 +57,7 @@ function contenders(read: Read): Contender[] {
             for (let at = 0; at < setup.size; at += chunk.length) {
               const length = readSync(fd, chunk, 0, chunk.length, at)
               const part = read(chunk.subarray(0, length))
-              sum = read === every ? (sum + part) | 0 : sum + part
+              sum = read === every ? sum ^ part : sum + part
             }
             closeSync(fd)
             return sum
@@ -102,7 +102,7 @@ export const firstTouch: readonly Measure[] = [
     ...shared,
     name: 'first-touch/all',
     title: 'First touch: all of 1 GiB',
-    about: 'The same, and all bytes are added up, as numbers of 32 bits.',
+    about: 'The same, and all bytes are read, as numbers of 32 bits.',
     contenders: contenders(every),
     targets: [{ text: 'populate or prefetch to plain', value: best, atLeast: 1.5 }],
   },
