@@ -10,6 +10,8 @@ import type { Answer, Contender, Measure, Medians, Scale, Setup } from './measur
 /** What a contender came to. */
 export interface Outcome {
   name: string
+  /** It is this package. */
+  ours?: true
   /** What ran it: `Node.js 24.21.0`. */
   runtime?: string
   /** Medians, by name. */
@@ -74,7 +76,7 @@ export async function run(
 ): Promise<Pick<MeasureOutcome, 'contenders' | 'targets'>> {
   const runners: Runner[] = measure.contenders.map((contender) => ({
     contender,
-    outcome: { name: contender.name },
+    outcome: { name: contender.name, ...(contender.ours && { ours: contender.ours }) },
     answers: [],
   }))
   try {

@@ -36,6 +36,8 @@ export type Turn = (check: boolean) => Answer | Promise<Answer>
 /** One of those compared. */
 export interface Contender {
   name: string
+  /** It is this package. */
+  ours?: true
   runtime: Runtime
   /** The npm package that it is about, which is installed on demand. */
   peer?: Peer

@@ -29,7 +29,7 @@ export const importing: Measure = {
   figures: [{ name: 'ns', unit: 'ns', title: 'each' }],
   turns: 25,
   contenders: [
-    { name: 'mmap-native', runtime: 'node', start: start(() => 'mmap-native') },
+    { name: 'mmap-native', ours: true, runtime: 'node', start: start(() => 'mmap-native') },
     { name: 'koffi', runtime: 'node', peer: KOFFI, start: start(peer) },
     { name: '@riaskov/mmap-io', runtime: 'host', peer: MMAP_IO, start: start(peer) },
   ],

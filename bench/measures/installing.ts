@@ -43,7 +43,7 @@ export const installing: Measure = {
   figures: [{ name: 'bytes', unit: 'bytes', title: 'on disk' }],
   turns: 1,
   contenders: [
-    { name: 'mmap-native', runtime: 'host', start: start(packed) },
+    { name: 'mmap-native', ours: true, runtime: 'host', start: start(packed) },
     { name: 'koffi', runtime: 'host', peer: KOFFI, start: start(installed) },
     { name: '@riaskov/mmap-io', runtime: 'host', peer: MMAP_IO, start: start(installed) },
   ],

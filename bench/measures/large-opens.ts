@@ -118,7 +118,7 @@ export const largeOpens: Measure = {
   ],
   turns: 3,
   contenders: [
-    { name: 'mmap-native', runtime: 'node', start: start(mine) },
+    { name: 'mmap-native', ours: true, runtime: 'node', start: start(mine) },
     ...peerContenders((way) => start(theirs(way))),
   ],
   targets: [

@@ -40,8 +40,13 @@ export const loops: Measure = {
   figures: [{ name: 'ns', unit: 'ns', title: 'each' }],
   contenders: [
     { name: 'nothing unmapped', runtime: 'node', start: start(() => {}) },
-    { name: 'after unmap()', runtime: 'node', start: start(unmapping('auto')) },
-    { name: "after unmap(), views: 'detachable'", runtime: 'node', start: start(unmapping('detachable')) },
+    { name: 'after unmap()', ours: true, runtime: 'node', start: start(unmapping('auto')) },
+    {
+      name: "after unmap(), views: 'detachable'",
+      ours: true,
+      runtime: 'node',
+      start: start(unmapping('detachable')),
+    },
   ],
   targets: [
     {

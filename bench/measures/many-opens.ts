@@ -92,7 +92,7 @@ export const manyOpens: Measure = {
   turns: 1,
   patience: 180,
   contenders: [
-    { name: 'mmap-native', runtime: 'node', start: start(mine) },
+    { name: 'mmap-native', ours: true, runtime: 'node', start: start(mine) },
     ...peerContenders((way) => start(theirs(way))),
   ],
   targets: [

@@ -77,6 +77,7 @@ export const processes: Measure = {
     },
     {
       name: 'mmap-native',
+      ours: true,
       runtime: 'node',
       start: together("(path) => require('mmap-native').Mapping.open(path).bytes"),
     },

@@ -55,6 +55,7 @@ const contenders: Contender[] = [
   },
   {
     name: 'Float64Array of a Mapping',
+    ours: true,
     runtime: 'node',
     async start(setup) {
       const values = (await mapped(setup)).view(Float64Array)
@@ -71,6 +72,7 @@ const contenders: Contender[] = [
   },
   {
     name: 'DataView of a Mapping',
+    ours: true,
     runtime: 'node',
     async start(setup) {
       const view = (await mapped(setup)).dataView

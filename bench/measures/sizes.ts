@@ -20,6 +20,7 @@ export const sizes: Measure = {
   figures: [{ name: 'ns', unit: 'ns', title: 'each' }],
   contenders: NAMES.map((name) => ({
     name,
+    ours: true,
     runtime: 'node',
     start({ count, files }) {
       const { Mapping } = ours()

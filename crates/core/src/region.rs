@@ -134,7 +134,7 @@ impl Region {
         let tag = Tag::new(prot, flags, None, layout.page_offset, log).with_unit(unit);
         let growth = Growth::new(layout, request.options, request.preallocate);
         let extent = growth.map(layout, &Tag { file: Some(file.clone()), ..tag.clone() }, unit, || {
-            huge::map_file(&file.file, layout, request.access, request.options)
+            registry::reclaiming(|| huge::map_file(&file.file, layout, request.access, request.options))
         })?;
         Ok(Self::new(extent, request.access, tag, Some(file), growth))
     }
@@ -153,7 +153,7 @@ impl Region {
         let mapped = if layout.map_length == 0 || growth.holds_room() {
             None
         } else {
-            Some(huge::map_anonymous(layout.map_length, options)?)
+            Some(registry::reclaiming(|| huge::map_anonymous(layout.map_length, options))?)
         };
         let unit = mapped.map_or(sys::page_size(), |(_, unit)| unit);
         let log = FaultLog::of_file(None, 0, owner, None);

@@ -667,6 +667,20 @@ impl Registry {
     }
 }
 
+/// Makes a mapping with `map`. If there are no addresses left, those that only wait to be unmapped are, and `map` is tried again.
+///
+/// # Errors
+/// Those of `map`.
+pub fn reclaiming<T>(map: impl Fn() -> Result<T>) -> Result<T> {
+    match map() {
+        Err(error) if error.errno() == Some(libc::ENOMEM) => {
+            change().sweep();
+            map()
+        }
+        result => result,
+    }
+}
+
 /// What unpinning leaves to be done; each includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Chore {
@@ -885,6 +899,29 @@ mod tests {
         drop(middle);
         census();
         assert!(is_free(page(map.held(), 1)));
+    }
+
+    #[test]
+    fn addresses_that_wait_to_be_unmapped_make_room() {
+        let map = owned(1);
+        let pin = Pin::new(map.span()).unwrap();
+        map.release().unwrap();
+        drop(pin);
+        let calls = std::cell::Cell::new(0);
+        let result = reclaiming(|| {
+            calls.set(calls.get() + 1);
+            if calls.get() == 1 {
+                Err(Error::system("mmap", libc::ENOMEM))
+            } else {
+                Ok(is_free(map.span()))
+            }
+        });
+        assert_eq!((result, calls.get()), (Ok(true), 2));
+        // Any other failure is final, and so is a second one.
+        let denied: Result<()> = reclaiming(|| Err(Error::system("mmap", libc::EACCES)));
+        assert_eq!(denied.unwrap_err().errno(), Some(libc::EACCES));
+        let full: Result<()> = reclaiming(|| Err(Error::system("mmap", libc::ENOMEM)));
+        assert_eq!(full.unwrap_err().errno(), Some(libc::ENOMEM));
     }
 
     #[test]
