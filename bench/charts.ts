@@ -81,7 +81,7 @@ function panel(drawing: Drawing): object {
     type: 'nominal',
     sort: null,
     title: null,
-    axis: { labelLimit: LABELS, minExtent: LABELS, maxExtent: LABELS },
+    axis: { labelLimit: 2 * LABELS, minExtent: LABELS, maxExtent: LABELS },
   }
   const x = { field: 'value', type: 'quantitative', scale, axis: null }
   const from = isWide ? { x2: { datum: least / 3 } } : {}

@@ -92,7 +92,12 @@ class Files {
   }
 }
 
-async function measureAll({ scale, node, chosen }: Options, folder: string): Promise<MeasureOutcome[]> {
+/** Measures one after the other; `save` is given all that there are after each. */
+async function measureAll(
+  { scale, node, chosen }: Options,
+  folder: string,
+  save: (outcomes: MeasureOutcome[]) => void,
+): Promise<void> {
   const files = new Files(folder)
   const launch = launcher(folder, node, scale === 'smoke')
   const context: Context = {
@@ -114,9 +119,10 @@ async function measureAll({ scale, node, chosen }: Options, folder: string): Pro
     }
     console.log(text(outcome))
     outcomes.push(outcome)
+    // A run that is broken off was not for nothing.
+    save(outcomes)
     files.dropLarge()
   }
-  return outcomes
 }
 
 async function measureOne(
@@ -138,11 +144,9 @@ function fileSystemOf(folder: string): string {
 }
 
 /** New outcomes take the place of old ones of the same name: some measures can be run again by themselves. */
-function merged(options: Options, outcomes: MeasureOutcome[], old: Results | undefined): MeasureOutcome[] {
-  const isWhole = options.chosen.length === measures.length
+function merged(outcomes: MeasureOutcome[], old: Results | undefined): MeasureOutcome[] {
   const known = new Map<string, MeasureOutcome>()
-  for (const outcome of isWhole ? [] : (old?.measures ?? [])) known.set(outcome.name, outcome)
-  for (const outcome of outcomes) known.set(outcome.name, outcome)
+  for (const outcome of [...(old?.measures ?? []), ...outcomes]) known.set(outcome.name, outcome)
   return measures.map(({ name }) => known.get(name)).filter((outcome) => outcome !== undefined)
 }
 
@@ -167,15 +171,12 @@ async function main(): Promise<void> {
       memory: Math.round(totalmem() / GiB),
       fileSystem: fileSystemOf(folder),
     }
-    const outcomes = await measureAll(options, folder)
-    const results = {
-      version,
-      date: new Date().toISOString().slice(0, 10),
-      scale,
-      machine,
-      measures: merged(options, outcomes, old),
-    }
-    writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`)
+    const date = new Date().toISOString().slice(0, 10)
+    const results: Results = { version, date, scale, machine, measures: [] }
+    await measureAll(options, folder, (outcomes) => {
+      results.measures = merged(outcomes, old)
+      writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`)
+    })
     await show(out, results)
   } finally {
     rmSync(folder, { recursive: true, force: true })
