@@ -47,7 +47,7 @@ test('the benchmark measures what it is asked to, and writes figures, tables and
 
   t.regex(stdout, /target (met|missed): a file to the heap >= 0\.9: /)
   t.regex(readFileSync(join(out, 'README.md'), 'utf8'), /^### fill of 64 MiB$/m)
-  t.deepEqual(readdirSync(join(out, 'charts')).toSorted(), ['copying.svg', 'cost.svg', 'searching.svg'])
+  t.deepEqual(readdirSync(join(out, 'charts')).toSorted(), ['copying.svg', 'searching.svg'])
   const chart = readFileSync(join(out, 'charts', 'copying.svg'), 'utf8')
   t.true(chart.startsWith('<svg') && chart.includes('a mapping of memory'))
 })
