@@ -2,18 +2,55 @@ import { FileHandle } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { InspectOptions, inspect } from 'node:util'
 
+declare const ADVICE: readonly [
+  'normal',
+  'random',
+  'sequential',
+  'willneed',
+  'dontneed',
+  'free',
+  'remove',
+  'dontfork',
+  'dofork',
+  'mergeable',
+  'unmergeable',
+  'hugepage',
+  'nohugepage',
+  'collapse',
+  'dontdump',
+  'dodump',
+  'wipeonfork',
+  'keeponfork',
+  'cold',
+  'pageout',
+  'populate-read',
+  'populate-write',
+  'dontneed-locked',
+  'zero-wired-pages',
+  'free-reusable',
+  'free-reuse',
+  'can-reuse',
+]
 export declare class Mapping implements Disposable {
   #private
-  readonly length: number
   readonly offset: number
   readonly access: Access
   readonly path: string | Buffer | undefined
   private constructor()
   static open(file: string | URL | Buffer | number | FileHandle, options?: OpenOptions): Mapping
   static anonymous(length: number | bigint, options?: AnonymousOptions): Mapping
+  static shared(name: string, length?: number | bigint, options?: SharedOptions): Mapping
+  static shared(name: string, options: SharedOptions): Mapping
+  static unlinkShared(name: string): void
+  static memfd(length: number | bigint, options?: MemfdOptions): Mapping
+  static attach(token: MappingToken, options?: AttachOptions): Mapping
+  get length(): number
   get closed(): boolean
   get faults(): Faults
   get address(): bigint
+  get fd(): number
+  get seals(): Seal[]
+  seal(seals: readonly Seal[]): void
   get buffer(): ArrayBuffer | SharedArrayBuffer
   get bytes(): Buffer
   get dataView(): DataView
@@ -46,11 +83,34 @@ export declare class Mapping implements Disposable {
   lines(options?: LinesOptions): IterableIterator<Buffer | string>
   flush(offset?: number | bigint, length?: number | bigint, options?: FlushOptions): Promise<void>
   flush(options: FlushOptions): Promise<void>
-  flushSync(offset?: number | bigint, length?: number | bigint): void
+  flushSync(offset?: number | bigint, length?: number | bigint, options?: FlushSyncOptions): void
+  flushSync(options: FlushSyncOptions): void
   prefetch(offset?: number | bigint, length?: number | bigint, options?: PrefetchOptions): Promise<void>
   prefetch(options: PrefetchOptions): Promise<void>
   createReadStream(options?: ReadStreamOptions): Readable
+  [Symbol.iterator](): IterableIterator<Buffer>
+  chunks(options?: ChunksOptions): IterableIterator<Buffer>
+  static supports(advice: Advice): boolean
+  advise(advice: Advice, offset?: number | bigint, length?: number | bigint, options?: AdviseOptions): number
+  advise(advice: Advice, options: AdviseOptions): number
+  residency(
+    offset?: number | bigint,
+    length?: number | bigint,
+    options?: ResidencyOptions,
+  ): Promise<Residency>
+  residency(options: ResidencyOptions): Promise<Residency>
+  lock(offset?: number | bigint, length?: number | bigint, options?: LockOptions): Promise<void>
+  lock(options: LockOptions): Promise<void>
+  unlock(offset?: number | bigint, length?: number | bigint): void
+  evict(offset?: number | bigint, length?: number | bigint, options?: EvictOptions): Promise<Eviction>
+  evict(options: EvictOptions): Promise<Eviction>
+  wait(offset: number | bigint, expected: number, options?: WaitOptions): WaitResult
+  waitAsync(offset: number | bigint, expected: number, options?: WaitAsyncOptions): Promise<WaitResult>
+  notify(offset: number | bigint, count?: number): number
+  share(): MappingToken
   refresh(): void
+  resize(length?: number | bigint): number
+  protect(access: 'none' | 'read' | 'write', offset?: number | bigint, length?: number | bigint): void
   unmap(): void
   [Symbol.dispose](): void
   [inspect.custom](_depth: number, options: InspectOptions): string
@@ -170,10 +230,42 @@ export declare function msync(addr: Pointer | number, length: number | bigint, f
 export declare function munlock(addr: Pointer | number, length: number | bigint): 0
 export declare function munmap(addr: Pointer | number, length: number | bigint): 0
 export declare function setFaultGuard(on: boolean): void
+export interface AdviseOptions {
+  destructive?: boolean
+}
 export interface AnonymousOptions {
   populate?: boolean
   noReserve?: boolean
+  maxLength?: number | bigint
+  stack?: boolean
+  hugePages?:
+    | HugePageSize
+    | {
+        size: HugePageSize
+        fallback?: boolean
+      }
+  name?: string
   views?: Views
+}
+export interface AttachOptions {
+  views?: Views
+}
+export interface ByteRange {
+  offset: number
+  length: number
+}
+export interface ChunksOptions {
+  start?: number | bigint
+  end?: number | bigint
+  size?: number | bigint
+}
+export interface EvictOptions {
+  pageCache?: boolean
+  signal?: AbortSignal
+}
+export interface Eviction {
+  fromProcess: number | undefined
+  fromPageCache: number | undefined
 }
 export interface Fault {
   offset: number
@@ -188,17 +280,38 @@ export interface FindOptions {
   from?: number | bigint
   signal?: AbortSignal
 }
-export interface FlushOptions {
+export interface FlushOptions extends FlushSyncOptions {
   signal?: AbortSignal
+}
+export interface FlushSyncOptions {
+  mode?: FlushMode
 }
 export interface LinesOptions {
   encoding?: BufferEncoding
   start?: number | bigint
   end?: number | bigint
 }
+export interface LockOptions {
+  onFault?: boolean
+  signal?: AbortSignal
+}
 export interface MappingFaultError extends Error, Fault {
   code: 'ERR_MAPPING_FAULT'
   path?: string | Buffer
+}
+export interface MappingToken {
+  readonly mmapNative: 1
+  readonly id: number
+  readonly key: string
+  readonly path: string | Uint8Array | undefined
+}
+export interface MemfdOptions {
+  name?: string
+  seal?: readonly Seal[]
+  preallocate?: boolean
+  maxLength?: number | bigint
+  views?: Views
+  onFault?: (fault: Fault) => void
 }
 export interface OpenOptions {
   access?: Access
@@ -209,6 +322,16 @@ export interface OpenOptions {
   mode?: number
   preallocate?: boolean
   populate?: boolean
+  maxLength?: number | bigint
+  noReserve?: boolean
+  hugePages?:
+    | 'transparent'
+    | {
+        size: 'transparent'
+        fallback?: boolean
+      }
+  mapSync?: boolean
+  syncOnUnmap?: boolean
   views?: Views
   onFault?: (fault: Fault) => void
 }
@@ -222,6 +345,29 @@ export interface ReadStreamOptions {
   highWaterMark?: number
   signal?: AbortSignal
 }
+export interface Residency {
+  residentBytes: number
+  residentPages: number
+  pages: number
+  pageSize: number
+  ranges: ByteRange[]
+  omittedRanges: number
+  bitmap: Uint8Array
+}
+export interface ResidencyOptions {
+  maxRanges?: number
+  signal?: AbortSignal
+}
+export interface SharedOptions {
+  access?: 'read' | 'write'
+  create?: boolean | 'exclusive'
+  grow?: boolean
+  mode?: number
+  preallocate?: boolean
+  maxLength?: number | bigint
+  views?: Views
+  onFault?: (fault: Fault) => void
+}
 export interface SystemError extends Error {
   code: string
   errno: number
@@ -232,9 +378,23 @@ export interface ViewConstructor<T> {
   new (buffer: ArrayBuffer, byteOffset: number, length: number): T
   readonly BYTES_PER_ELEMENT?: number
 }
+export interface WaitAsyncOptions {
+  timeout?: number
+  signal?: AbortSignal
+  ref?: boolean
+}
+export interface WaitOptions {
+  timeout?: number
+  allowMainThread?: boolean
+}
 export type Access = 'read' | 'write' | 'copy'
+export type Advice = (typeof ADVICE)[number]
 export type FaultKind = 'truncated' | 'not-stored' | 'read-only' | 'closed' | 'io-error' | 'protected'
+export type FlushMode = 'sync' | 'async' | 'invalidate'
+export type HugePageSize = 'transparent' | '2MB' | '1GB'
 export type Pointer = bigint
+export type Seal = 'grow' | 'shrink' | 'write' | 'future-write' | 'seal'
 export type Views = 'auto' | 'shared' | 'detachable'
+export type WaitResult = 'ok' | 'not-equal' | 'timed-out'
 
 export {}

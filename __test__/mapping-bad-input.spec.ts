@@ -545,17 +545,17 @@ test('a URL that is not of a file is refused as by fs', (t) => {
   }
 })
 
-for (const method of ['flush', 'prefetch'] as const) {
+for (const method of ['flush', 'prefetch', 'lock', 'evict', 'residency'] as const) {
   test(`${method}() rejects: it never throws`, async (t) => {
     const mapping = Mapping.anonymous(10)
     for (const args of [[-1], [0, 11], ['x'], [0, 1, null], [{ signl: 1 }]]) {
-      const call = (mapping[method] as (...args: unknown[]) => Promise<void>).apply(mapping, args)
+      const call = (mapping[method] as (...args: unknown[]) => Promise<unknown>).apply(mapping, args)
       t.true(types.isPromise(call))
       const error = await t.throwsAsync(call)
       t.regex((error as NodeJS.ErrnoException).code ?? '', /^ERR_(OUT_OF_RANGE|INVALID_ARG_\w+)$/)
     }
     mapping.unmap()
-    const call = mapping[method]()
+    const call = (mapping[method] as () => Promise<unknown>).call(mapping)
     t.true(types.isPromise(call))
     await t.throwsAsync(call, { code: 'ERR_MAPPING_CLOSED' })
   })

@@ -141,10 +141,10 @@ export declare function mappingFill(region: Handle, pattern: Uint8Array, offset:
 export declare function mappingFind(region: Handle, needle: NeedleHandle, from: number): Promise<SearchProgress>
 
 /** Writes changed pages of a range to the file, in the thread pool. */
-export declare function mappingFlush(region: Handle, offset: number, length: number): Promise<void>
+export declare function mappingFlush(region: Handle, offset: number, length: number, mode: string): Promise<void>
 
 /** Writes changed pages of a range to the file, on this thread. */
-export declare function mappingFlushSync(region: Handle, offset: number, length: number): void
+export declare function mappingFlushSync(region: Handle, offset: number, length: number, mode: string): void
 
 /** The mapping's number in the process, as faults name it. */
 export declare function mappingId(region: Handle): number

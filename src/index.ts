@@ -5,7 +5,9 @@ export { Mapping } from './mapping'
 export type {
   Access,
   AnonymousOptions,
+  FlushMode,
   FlushOptions,
+  FlushSyncOptions,
   OpenOptions,
   PrefetchOptions,
   ViewConstructor,

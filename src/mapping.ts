@@ -121,8 +121,21 @@ export interface AnonymousOptions {
   views?: Views
 }
 
+/**
+ * What `flush()` waits for. `'sync'`: the device has what was written (MS_SYNC). `'async'`: it is on its way there, and errors of the device are
+ * told by the next `'sync'` (MS_ASYNC). `'invalidate'`: as `'sync'`, and then other mappings of the file show what it has, with access `'read'`,
+ * too (MS_INVALIDATE; on Linux they always do, and it only checks that no page is locked).
+ */
+export type FlushMode = 'sync' | 'async' | 'invalidate'
+
+/** Options of {@link Mapping.flushSync}. */
+export interface FlushSyncOptions {
+  /** Default: `'sync'`. */
+  mode?: FlushMode
+}
+
 /** Options of {@link Mapping.flush}. */
-export interface FlushOptions {
+export interface FlushOptions extends FlushSyncOptions {
   /** Aborts between pieces of 64 MiB: what is written by then is written. */
   signal?: AbortSignal
 }
@@ -149,6 +162,7 @@ const TypedArray = Object.getPrototypeOf(Uint8Array) as abstract new () => NodeJ
 const ACCESSES = ['read', 'write', 'copy'] as const
 const RIGHTS = ['none', 'read', 'write'] as const
 const PAGE = native.pageSize()
+const FLUSH_MODES = ['sync', 'async', 'invalidate'] as const
 const FLUSH_PIECE = 64 * 1024 * 1024
 
 /** What a new Mapping is made of; only this file has one. */
@@ -826,8 +840,9 @@ export class Mapping implements Disposable {
    *
    * @param offset bytes from the start of the mapping. Default: 0.
    * @param length bytes. Default: to the end.
-   * @throws (rejects) `EIO`, `ENOSPC`, `EDQUOT`; `ERR_MAPPING_FAULT` if a part of the range could not be stored; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
-   * @see msync(2), MS_SYNC
+   * @throws (rejects) `EIO`, `ENOSPC`, `EDQUOT`; `EBUSY` for `'invalidate'` while a page is locked; `ERR_MAPPING_FAULT` if a part of the range
+   *   could not be stored; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
+   * @see msync(2), MS_SYNC, MS_ASYNC, MS_INVALIDATE
    */
   async flush(offset?: number | bigint, length?: number | bigint, options?: FlushOptions): Promise<void>
   async flush(options: FlushOptions): Promise<void>
@@ -838,12 +853,13 @@ export class Mapping implements Disposable {
   ): Promise<void> {
     this.#check()
     if (typeof offset === 'object' && offset !== null) return this.flush(undefined, undefined, offset)
-    const { signal: given } = validate.options(options, ['signal'])
+    const { mode: how = 'sync', signal: given } = validate.options(options, ['mode', 'signal'])
+    const mode = validate.oneOf('options.mode', how, FLUSH_MODES)
     const signal = validate.signal('options.signal', given)
     const range = this.#range(offset, length)
     await inPieces(range.start, range.end, signal, async (at, rest) => {
       const length = Math.min(FLUSH_PIECE, rest)
-      await this.#later(() => native.mappingFlush(this.#handle, at, length))
+      await this.#later(() => native.mappingFlush(this.#handle, at, length, mode))
       return length
     })
   }
@@ -853,13 +869,22 @@ export class Mapping implements Disposable {
    *
    * @param offset bytes from the start of the mapping. Default: 0.
    * @param length bytes. Default: to the end.
-   * @throws `EIO`, `ENOSPC`, `EDQUOT`; `ERR_MAPPING_FAULT` if a part of the range could not be stored
-   * @see msync(2), MS_SYNC
+   * @throws `EIO`, `ENOSPC`, `EDQUOT`; `EBUSY` for `'invalidate'` while a page is locked; `ERR_MAPPING_FAULT` if a part of the range could not be stored
+   * @see msync(2), MS_SYNC, MS_ASYNC, MS_INVALIDATE
    */
-  flushSync(offset?: number | bigint, length?: number | bigint): void {
+  flushSync(offset?: number | bigint, length?: number | bigint, options?: FlushSyncOptions): void
+  flushSync(options: FlushSyncOptions): void
+  flushSync(
+    offset?: number | bigint | FlushSyncOptions,
+    length?: number | bigint,
+    options?: FlushSyncOptions,
+  ): void {
     this.#check()
+    if (typeof offset === 'object' && offset !== null) return this.flushSync(undefined, undefined, offset)
+    const { mode: how = 'sync' } = validate.options(options, ['mode'])
+    const mode = validate.oneOf('options.mode', how, FLUSH_MODES)
     const { start, end } = this.#range(offset, length)
-    this.#native(() => native.mappingFlushSync(this.#handle, start, end - start))
+    this.#native(() => native.mappingFlushSync(this.#handle, start, end - start, mode))
   }
 
   /**

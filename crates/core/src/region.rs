@@ -30,6 +30,17 @@ pub enum Source<'a> {
     Descriptor(RawFd),
 }
 
+/// What storing a range waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushMode {
+    /// The device has it (`MS_SYNC`).
+    Sync,
+    /// It is on its way to the device (`MS_ASYNC`).
+    Async,
+    /// The device has it, and other mappings of the file show what the file has (`MS_INVALIDATE`).
+    Invalidate,
+}
+
 /// How to open and map a file.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenRequest {
@@ -357,25 +368,56 @@ impl Region {
         self.verify(to.span())
     }
 
-    /// Writes changed pages of a range to the file and waits until they are there (`msync(2)`, `MS_SYNC`).
+    /// Writes changed pages of a range to the file (`msync(2)`).
     ///
     /// Checks the range now and returns the work, which may run on another thread.
     ///
     /// # Errors
     /// As [`pin`](Region::pin); the work's own errors are those and `msync(2)`'s, as of when it runs.
-    pub fn flush(self: &Arc<Self>, offset: u64, length: u64) -> Result<impl FnOnce() -> Result<()> + Send + 'static> {
+    pub fn flush(
+        self: &Arc<Self>,
+        offset: u64,
+        length: u64,
+        mode: FlushMode,
+    ) -> Result<impl FnOnce() -> Result<()> + Send + 'static> {
         self.pin(offset, length)?;
         let region = self.clone();
         Ok(move || {
             region.steadily(offset, length, 0, |pin| {
                 let Some(pin) = pin else { return Ok(()) };
                 let pages = pin.span().widened(sys::page_size()).ok_or(Error::system("msync", libc::EINVAL))?;
-                if region.access == Access::Write {
-                    region.store_again(pages)?;
-                    region.sync(pages)?;
-                }
+                region.store(pages, mode)?;
                 region.verify(pages)
             })
+        })
+    }
+
+    /// `msync(2)`, `MS_ASYNC`. On Linux it does nothing, as the kernel knows which pages were written, and writes them back in its own
+    /// time; so it is asked to begin. Whether that succeeds, the next `MS_SYNC` tells.
+    fn start_writing(&self, pages: Span) -> Result<()> {
+        sys::msync(pages, libc::MS_ASYNC)?;
+        for (part, tag) in self.parts(pages)? {
+            if let Some(file) = &tag.file {
+                sys::start_writing(&file.file, tag.offset, part.len());
+            }
+        }
+        Ok(())
+    }
+
+    fn store(&self, pages: Span, mode: FlushMode) -> Result<()> {
+        if self.access == Access::Write {
+            self.store_again(pages)?;
+            match mode {
+                FlushMode::Async => self.start_writing(pages)?,
+                FlushMode::Sync | FlushMode::Invalidate => self.sync(pages)?,
+            }
+        }
+        if mode != FlushMode::Invalidate || self.access == Access::Copy {
+            return Ok(());
+        }
+        sys::msync(pages, libc::MS_INVALIDATE).map_err(|error| match error.errno() {
+            Some(errno @ libc::EBUSY) => Error::refused("msync", errno, "a part of the range is locked in memory"),
+            _ => error,
         })
     }
 

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::path::Path;
 
 use mmap_native_core::huge::{HugePages, Size};
-use mmap_native_core::region::{Access, MapOptions, OpenRequest, Region, Source};
+use mmap_native_core::region::{Access, FlushMode, MapOptions, OpenRequest, Region, Source};
 use mmap_native_core::share::Holder;
 use mmap_native_core::sys;
 use napi::bindgen_prelude::{AsyncTask, Either3, External, Uint8Array, Uint8ArraySlice, Unknown};
@@ -205,17 +205,28 @@ pub fn mapping_copy_within(region: &Handle, target: f64, start: f64, length: f64
     region.copy_within(exact("target", target)?, exact("start", start)?, exact("end", length)?).map_err(to_js)
 }
 
+/// `'async'`, `'invalidate'`, or else `'sync'`.
+fn flush_mode(name: &str) -> FlushMode {
+    match name {
+        "async" => FlushMode::Async,
+        "invalidate" => FlushMode::Invalidate,
+        _ => FlushMode::Sync,
+    }
+}
+
 /// Writes changed pages of a range to the file, on this thread.
 #[napi]
-pub fn mapping_flush_sync(region: &Handle, offset: f64, length: f64) -> napi::Result<()> {
-    let flush = region.flush(exact("offset", offset)?, exact("length", length)?).map_err(to_js)?;
+pub fn mapping_flush_sync(region: &Handle, offset: f64, length: f64, mode: String) -> napi::Result<()> {
+    let (offset, length) = (exact("offset", offset)?, exact("length", length)?);
+    let flush = region.flush(offset, length, flush_mode(&mode)).map_err(to_js)?;
     flush().map_err(to_js)
 }
 
 /// Writes changed pages of a range to the file, in the thread pool.
 #[napi(ts_return_type = "Promise<void>")]
-pub fn mapping_flush(region: &Handle, offset: f64, length: f64) -> napi::Result<AsyncTask<Work<()>>> {
-    let flush = region.flush(exact("offset", offset)?, exact("length", length)?).map_err(to_js)?;
+pub fn mapping_flush(region: &Handle, offset: f64, length: f64, mode: String) -> napi::Result<AsyncTask<Work<()>>> {
+    let (offset, length) = (exact("offset", offset)?, exact("length", length)?);
+    let flush = region.flush(offset, length, flush_mode(&mode)).map_err(to_js)?;
     Ok(AsyncTask::new(Work::new(flush)))
 }
 

@@ -529,6 +529,18 @@ pub fn msync(span: Span, flags: i32) -> Result<()> {
     check("msync", unsafe { libc::msync(pointer(span), span.len(), flags) })
 }
 
+/// `sync_file_range(2)`, `SYNC_FILE_RANGE_WRITE` (Linux): starts to write changed pages of a file. There are no errors: those of the device
+/// are `msync(2)`'s to tell.
+pub fn start_writing(file: &File, offset: u64, length: usize) {
+    #[cfg(target_os = "linux")]
+    if let (Ok(offset), Ok(length)) = (off64_t::try_from(offset), off64_t::try_from(length)) {
+        // SAFETY: a plain call on a descriptor that `file` keeps open.
+        let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, offset, length);
+}
+
 /// `madvise(2)`.
 ///
 /// # Safety
