@@ -108,6 +108,8 @@ export declare class Mapping implements Disposable {
   waitAsync(offset: number | bigint, expected: number, options?: WaitAsyncOptions): Promise<WaitResult>
   notify(offset: number | bigint, count?: number): number
   share(): MappingToken
+  stat(): Promise<MappingStat>
+  statSync(): MappingStat
   refresh(): void
   resize(length?: number | bigint): number
   protect(access: 'none' | 'read' | 'write', offset?: number | bigint, length?: number | bigint): void
@@ -298,6 +300,32 @@ export interface LockOptions {
 export interface MappingFaultError extends Error, Fault {
   code: 'ERR_MAPPING_FAULT'
   path?: string | Buffer
+}
+export interface MappingStat {
+  access: Access
+  length: number
+  protection: {
+    read: boolean
+    write: boolean
+    execute: boolean
+  }
+  shared: boolean
+  fileSize: number | undefined
+  truncated: boolean
+  pageSize: number
+  residentBytes: number | undefined
+  proportionalBytes: number | undefined
+  dirtyBytes: number | undefined
+  sharedDirtyBytes: number | undefined
+  privateDirtyBytes: number | undefined
+  anonymousBytes: number | undefined
+  hugeBytes: number | undefined
+  swappedBytes: number | undefined
+  lockedBytes: number | undefined
+  mappings: number | undefined
+  neighbourBytes: number | undefined
+  flags: string[] | undefined
+  name: string | undefined
 }
 export interface MappingToken {
   readonly mmapNative: 1

@@ -83,6 +83,23 @@ export interface FaultReport {
   list: Array<FaultInfo>
 }
 
+/** What the kernel counts, in bytes. */
+export interface FigureInfo {
+  resident: number
+  proportional: number
+  sharedDirty: number
+  privateDirty: number
+  anonymous: number
+  huge: number
+  swapped: number
+  locked: number
+  neighbours: number
+  pageSize: number
+  mappings: number
+  flags: Array<string>
+  name?: string
+}
+
 /** The hold of a `Mapping` on its region; collected with it. */
 export type Handle = ExternalObject<Holder>
 
@@ -218,6 +235,12 @@ export declare function mappingShare(region: Handle): TokenParts
 /** Opens and maps a shared memory object. */
 export declare function mappingShared(name: string, access: string, length: number | undefined | null, flags: number, mode: number, maxLength?: number | undefined | null): Handle
 
+/** What a mapping really is, found out in the thread pool. */
+export declare function mappingStat(region: Handle): Promise<StatInfo>
+
+/** What a mapping really is, found out on this thread. */
+export declare function mappingStatSync(region: Handle): StatInfo
+
 /** Lets the system take locked pages away again. */
 export declare function mappingUnlock(region: Handle, offset: number, length: number): void
 
@@ -285,6 +308,18 @@ export interface SearchProgress {
 
 /** Turns the catching of faults on or off for the process. */
 export declare function setFaultGuard(on: boolean): void
+
+/** As `MappingStat` in `src/stat.ts`, where the names are explained. */
+export interface StatInfo {
+  readable: boolean
+  writable: boolean
+  executable: boolean
+  shared: boolean
+  fileSize?: number
+  truncated: boolean
+  resident?: number
+  figures?: FigureInfo
+}
 
 /** Takes the events of this environment's mappings. */
 export declare function takeFaults(): Array<FaultEvent>

@@ -28,6 +28,7 @@ import * as search from './search'
 import type { FindOptions, LinesOptions } from './search'
 import * as sharing from './sharing'
 import type { AttachOptions, MappingToken, MemfdOptions, Seal, SharedOptions } from './sharing'
+import { type MappingStat, statOf } from './stat'
 import type { ReadStreamOptions } from './stream'
 import * as validate from './validate'
 import { LARGEST_VIEW, VIEWS, type Views, areShared, leadOf } from './views'
@@ -1201,6 +1202,33 @@ export class Mapping implements Disposable {
   share(): MappingToken {
     this.#check()
     return this.#native(() => sharing.tokenOf(this.#handle, this.path))
+  }
+
+  /**
+   * What the mapping really is, by the kernel's account: its protection and flags, what of it is in memory, changed, locked, in huge pages or
+   * swapped out, and the size of its file now. Runs off the event loop.
+   *
+   * The kernel counts pages one by one, some 30 ms for each GiB in memory, of this mapping and of those that lie below it in the address
+   * space.
+   *
+   * @throws (rejects) `ERR_MAPPING_CLOSED`; errors of reading `/proc/self/smaps`
+   * @see proc_pid_smaps(5)
+   */
+  async stat(): Promise<MappingStat> {
+    return statOf(await this.#later(() => native.mappingStat(this.#handle)), this)
+  }
+
+  /**
+   * As {@link stat}, on this thread.
+   *
+   * @throws `ERR_MAPPING_CLOSED`; errors of reading `/proc/self/smaps`
+   */
+  statSync(): MappingStat {
+    this.#check()
+    return statOf(
+      this.#native(() => native.mappingStatSync(this.#handle)),
+      this,
+    )
   }
 
   /**

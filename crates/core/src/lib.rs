@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   raw.rs  region.rs           what the binding calls: POSIX calls, and typed mappings
-//!        \   /  \--- advice.rs, evict.rs, lock.rs, prefetch.rs, protect.rs, residency.rs, resize.rs, search.rs; shm.rs, memfd.rs: how else a region is made; share.rs: who holds it
+//!        \   /  \--- advice, evict, lock, prefetch, protect, residency, resize, search, stat, waiters: what a region can do
+//!         | |         huge, memfd, shm: how else one is made; share: who holds it
 //!      registry.rs ---> table.rs, gate.rs     which addresses are ours, who still looks at them
 //!          |                    |
 //!          |                 fault.rs         accesses that the kernel refuses: patched, recorded, told
@@ -53,6 +54,7 @@ mod room;
 pub mod search;
 pub mod share;
 pub mod shm;
+pub mod stat;
 pub mod sys;
 pub mod table;
 pub mod waiters;

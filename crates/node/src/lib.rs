@@ -16,6 +16,7 @@ mod raw;
 mod resize;
 mod search;
 mod sharing;
+mod stat;
 mod tasks;
 mod wait;
 
