@@ -26,6 +26,7 @@ enum Loss {
     /// What the pages hold, for this process or for a child that it forks.
     Pages,
     /// What the file holds.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     File,
 }
 
