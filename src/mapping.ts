@@ -1208,7 +1208,7 @@ export class Mapping implements Disposable {
    * What the mapping really is, by the kernel's account: its protection and flags, what of it is in memory, changed, locked, in huge pages or
    * swapped out, and the size of its file now. Runs off the event loop.
    *
-   * The kernel counts pages one by one, some 30 ms for each GiB in memory, of this mapping and of those that lie below it in the address
+   * The kernel counts pages one by one, 30 to 100 ms for each GiB in memory, of this mapping and of those that lie below it in the address
    * space.
    *
    * @throws (rejects) `ERR_MAPPING_CLOSED`; errors of reading `/proc/self/smaps`

@@ -1,6 +1,6 @@
 //! What a mapping really is, by the kernel's account: `/proc/self/smaps` (Linux).
 //!
-//! The kernel goes through all pages of a mapping to count them, some 30 ms for each GiB in memory, and through those of the mappings
+//! The kernel goes through all pages of a mapping to count them, 30 to 100 ms for each GiB in memory, and through those of the mappings
 //! below it, as the file can only be read from its start.
 
 use std::io::{BufRead, BufReader, Read};
