@@ -58,6 +58,15 @@ locks(`lock() brings pages in and keeps them, and unlock() lets them go${why}`, 
   t.is(smapsField(file.address, 'Shared_Dirty') + smapsField(file.address, 'Private_Dirty'), 0)
 })
 
+locks(`lock() of a copy gives each page its copy, and the file's bytes${why}`, async (t) => {
+  const content = randomBytes(8 * pageSize)
+  const mapping = Mapping.open(scratchFile(t, content), { access: 'copy' })
+  await mapping.lock(0, 3 * pageSize)
+  t.is(smapsField(mapping.address, 'Anonymous'), 3 * pageSize)
+  t.true(mapping.bytes.equals(content))
+  mapping.unmap()
+})
+
 locks(`lock() and unlock() are for all pages that hold a part of the range${why}`, async (t) => {
   const mapping = memory(t, 6 * pageSize)
   await mapping.lock(pageSize - 1, 2)
