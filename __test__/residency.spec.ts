@@ -189,7 +189,7 @@ test('residency() while other threads unmap and write ends well', async (t) => {
     const worker = new Worker(\`
       const { parentPort } = require('node:worker_threads')
       const { munmap } = require('mmap-native')
-      parentPort.on('message', ({ address, length }) => munmap(address, length))
+      parentPort.on('message', ({ address, length }) => { munmap(address, length); parentPort.postMessage(0) })
     \`, { eval: true })
     const main = async () => {
       const seen = new Set()
@@ -199,11 +199,16 @@ test('residency() while other threads unmap and write ends well', async (t) => {
         const mapping = Mapping.anonymous(length)
         kept.push(mapping)
         mapping.fill(1)
-        if (round % 2) worker.postMessage({ address: mapping.address, length })
-        else setImmediate(() => mapping.unmap())
+        let unmapped
+        if (round % 2) {
+          worker.postMessage({ address: mapping.address, length })
+          unmapped = new Promise((resolve) => worker.once('message', resolve))
+        } else setImmediate(() => mapping.unmap())
         const calls = Array.from({ length: 10 }, () => mapping.residency())
         for (const { status, value, reason } of await Promise.allSettled(calls))
           seen.add(status === 'fulfilled' ? value.residentPages : reason.code)
+        // Before the address can be another's.
+        await unmapped
       }
       worker.terminate()
       console.log([...seen].sort().join())

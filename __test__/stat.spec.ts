@@ -191,6 +191,7 @@ test('stat() while other threads map and unmap ends well', async (t) => {
       parentPort.on('message', ({ address, length }) => {
         for (let i = 0; i < 20; i++) Mapping.anonymous(4096).unmap()
         munmap(address, length)
+        parentPort.postMessage(0)
       })
     \`, { eval: true })
     const main = async () => {
@@ -198,11 +199,16 @@ test('stat() while other threads map and unmap ends well', async (t) => {
       for (let round = 0; round < 100; round++) {
         const length = 8 * pageSize
         const mapping = Mapping.anonymous(length, { populate: true })
-        if (round % 2) worker.postMessage({ address: mapping.address, length })
-        else setImmediate(() => mapping.unmap())
+        let unmapped
+        if (round % 2) {
+          worker.postMessage({ address: mapping.address, length })
+          unmapped = new Promise((resolve) => worker.once('message', resolve))
+        } else setImmediate(() => mapping.unmap())
         const calls = Array.from({ length: 5 }, () => mapping.stat())
         for (const { status, reason } of await Promise.allSettled(calls))
           seen.add(status === 'fulfilled' ? 'told' : reason.code)
+        // Before the address can be another's.
+        await unmapped
       }
       for (const one of seen) if (one !== 'told' && one !== 'ERR_MAPPING_CLOSED') console.log(one)
       worker.terminate()
