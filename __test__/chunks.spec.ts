@@ -1,6 +1,7 @@
 /** Iteration over a mapping in chunks: what they are, and when it ends. */
 import test from 'ava'
 import { Mapping } from 'mmap-native'
+import { runScript } from './support/child'
 import { scratchFile, sparseFile } from './support/files'
 import { patternOf } from './support/random'
 
@@ -99,4 +100,43 @@ test('chunks() names the option that is wrong, before the first chunk', (t) => {
   })
   t.throws(() => call(64), { code: 'ERR_INVALID_ARG_TYPE', message: /"options"/ })
   mapping.unmap()
+})
+
+test('an iteration over memory that another thread unmaps ends well', async (t) => {
+  const { code, signal, stdout, stderr } = await runScript(
+    `
+    const { Worker } = require('node:worker_threads')
+    const { Mapping } = require('mmap-native')
+    const worker = new Worker(\`
+      const { parentPort } = require('node:worker_threads')
+      const { munmap } = require('mmap-native')
+      parentPort.on('message', ({ address, length }) => { munmap(address, length); parentPort.postMessage(0) })
+    \`, { eval: true })
+    const main = async () => {
+      let chunks = 0
+      for (let round = 0; round < 30; round++) {
+        const mapping = Mapping.anonymous(1 << 20)
+        mapping.fill(7)
+        const unmapped = new Promise((resolve) => worker.once('message', resolve))
+        worker.postMessage({ address: mapping.address, length: mapping.length })
+        try {
+          for (const chunk of mapping.chunks({ size: 100 })) {
+            const byte = chunk[99]
+            if (byte !== undefined && byte !== 7 && byte !== 0) console.log(byte)
+            chunks++
+          }
+        } catch (error) {
+          if (error.code !== 'ERR_MAPPING_CLOSED') console.log(error)
+        }
+        await unmapped
+        mapping.unmap()
+      }
+      console.log(chunks > 0)
+      worker.terminate()
+    }
+    main()
+  `,
+    { nodeArgs: ['--no-warnings'] },
+  )
+  t.deepEqual({ code, signal, stdout, stderr }, { code: 0, signal: null, stdout: 'true\n', stderr: '' })
 })

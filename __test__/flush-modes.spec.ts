@@ -2,7 +2,7 @@
 import * as fs from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
-import { type FlushMode, Mapping, mlock, munlock, pageSize } from 'mmap-native'
+import { type FlushMode, Mapping, mlock, munlock, munmap, pageSize } from 'mmap-native'
 import { runScript } from './support/child'
 import { breakDisk, canMountExt4, canMountTmpfs, ext4, repairDisk, tmpfs } from './support/disks'
 import { contentOf, scratchFile } from './support/files'
@@ -145,6 +145,16 @@ test('syncOnUnmap: refresh() gives up what is lost, and then unmap() goes throug
   t.true(mapping.closed)
   t.is(contentOf(path)[0], 99)
   mapping.unmap()
+})
+
+test('syncOnUnmap: a mapping that was unmapped in part by its address is unmapped all the same', (t) => {
+  const path = scratchFile(t, patternOf(2 * pageSize))
+  const mapping = Mapping.open(path, { access: 'write', syncOnUnmap: true })
+  mapping.fill(3)
+  munmap(mapping.address, pageSize)
+  mapping.unmap()
+  t.true(mapping.closed)
+  t.true(contentOf(path).every((byte) => byte === 3))
 })
 
 disk('syncOnUnmap: an error of the device is told, and the mapping stays', async (t) => {

@@ -1308,7 +1308,7 @@ export class Mapping implements Disposable {
    */
   unmap(): void {
     if (this.#closed) return
-    if (this.#syncs) this.flushSync()
+    if (this.#syncs) this.#store()
     this.#native(() => native.mappingUnmap(this.#handle))
     this.#closed = true
     waiting.close(this)
@@ -1372,6 +1372,15 @@ export class Mapping implements Disposable {
     const where =
       first === PAGE ? '' : ` from ${first} on, or 0, as the mapping starts at offset ${this.offset}`
     throw outOfRange(name, `a multiple of ${PAGE}${where}, or the end of the mapping`, given)
+  }
+
+  /** Stores everything, for `unmap()`. What a raw `munmap()` has taken away is the kernel's, and no reason to keep the rest. */
+  #store(): void {
+    try {
+      this.flushSync()
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_MAPPING_CLOSED') throw error
+    }
   }
 
   /** Runs a native call, and makes its failure an error of this file. */
