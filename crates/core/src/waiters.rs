@@ -26,6 +26,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::futex::Outcome;
+use crate::range::Span;
 use crate::region::Region;
 use crate::registry::Pin;
 use crate::sys::{self, Wake};
@@ -39,8 +40,9 @@ const MOST_IDLE: usize = 4;
 /// Where a thread has to look at its interrupt, it does so this often.
 const SLICE: Duration = Duration::from_millis(20);
 
-/// A thread that has been started is asleep soon; after this time nobody waits for that any more.
-const SETTLING: Duration = Duration::from_millis(10);
+/// A thread that has been started is asleep within microseconds, if the machine has a processor for it. After this time nobody
+/// waits for that any more.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// A thread's stack: it makes system calls, and hands over the outcome.
 const STACK: usize = 128 * 1024;
@@ -52,14 +54,15 @@ mod interrupt {
     pub const NOT_EQUAL: u32 = 2;
 }
 
-/// Values of a stage.
-mod stage {
-    /// The thread sleeps here.
-    pub const HERE: u32 = 0;
-    /// It sleeps at the cell.
-    pub const AT_CELL: u32 = 1;
+/// How far a thread has come with a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It has the job, and is asleep at its stage, or about to be.
+    Called,
+    /// It was moved to the cell.
+    AtCell,
     /// It is to go to the cell by itself.
-    pub const GO: u32 = 2;
+    Go,
 }
 
 type Done = Box<dyn FnOnce(u64, Result<Outcome>) + Send>;
@@ -71,12 +74,14 @@ struct Job {
     /// The cell.
     pin: Pin,
     expected: u32,
+    step: Step,
     done: Done,
 }
 
 /// What a thread sleeps at.
 struct Station {
     interrupt: AtomicU32,
+    /// Counts the jobs that it was sent away with, each under the lock on that job: who is late finds another number, or no job.
     stage: AtomicU32,
     job: Mutex<Option<Job>>,
 }
@@ -112,10 +117,10 @@ pub fn start(
         return Ok(None);
     }
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    let job = Job { id, region: region.clone(), pin, expected, done: Box::new(done) };
+    let job = Job { id, region: region.clone(), pin, expected, step: Step::Called, done: Box::new(done) };
     let station = call(job, owner)?;
     if sys::has_wait_two() {
-        region.explained(cell, || station.send(cell.start())).inspect_err(|_| cancel(id))?;
+        region.explained(cell, || station.send(id, cell.start())).inspect_err(|_| cancel(id))?;
         // Who changed it before the thread was at the cell may have found nobody to wake.
         if !is_equal().inspect_err(|_| cancel(id))? {
             interrupt(id, interrupt::NOT_EQUAL);
@@ -182,11 +187,7 @@ fn launch(work: impl FnOnce() + Send + 'static) -> Result<()> {
 impl Pool {
     /// Another thread, asleep soon.
     fn add(&mut self) -> Result<Arc<Station>> {
-        let station = Arc::new(Station {
-            interrupt: AtomicU32::new(interrupt::NONE),
-            stage: AtomicU32::new(stage::HERE),
-            job: Mutex::new(None),
-        });
+        let station = Arc::new(Station::new());
         if sys::has_wait_two() {
             let its = station.clone();
             launch(move || while its.attend() {})?;
@@ -211,7 +212,6 @@ impl Pool {
         if stays {
             // Nobody finds it any more by the old number, nor yet by a new one.
             station.interrupt.store(interrupt::NONE, Ordering::SeqCst);
-            station.stage.store(stage::HERE, Ordering::SeqCst);
             self.idle.push(station.clone());
         } else {
             self.threads = self.threads.saturating_sub(1);
@@ -221,53 +221,78 @@ impl Pool {
 }
 
 impl Station {
+    fn new() -> Self {
+        Self { interrupt: AtomicU32::new(interrupt::NONE), stage: AtomicU32::new(0), job: Mutex::new(None) }
+    }
+
     /// Has the thread, which is asleep here or about to be, wait for the cell at this address.
-    fn send(&self, cell: usize) -> Result<()> {
+    fn send(&self, id: u64, cell: usize) -> Result<()> {
         let deadline = sys::monotonic().saturating_add(SETTLING);
-        let goes = loop {
-            if sys::futex_move(&self.stage, stage::HERE, cell)? {
-                break stage::AT_CELL;
-            }
-            if sys::monotonic() >= deadline {
-                break stage::GO;
+        loop {
+            let is_late = sys::monotonic() >= deadline;
+            if self.try_send(id, cell, is_late)? {
+                return Ok(());
             }
             std::thread::sleep(Duration::from_micros(10));
+        }
+    }
+
+    /// Returns whether that is done: with the job locked, so that it does not end meanwhile.
+    fn try_send(&self, id: u64, cell: usize, is_late: bool) -> Result<bool> {
+        let mut job = self.job.lock();
+        let Some(job) = job.as_mut().filter(|job| job.id == id) else { return Ok(true) };
+        let stage = self.stage.load(Ordering::SeqCst);
+        job.step = match sys::futex_move(&self.stage, stage, cell)? {
+            true => Step::AtCell,
+            false if is_late => Step::Go,
+            false => return Ok(false),
         };
-        self.stage.store(goes, Ordering::SeqCst);
+        self.stage.store(stage.wrapping_add(1), Ordering::SeqCst);
         // Asleep here after all: because it has just come, or because a signal sent it back.
-        sys::futex_wake(self.stage.as_ptr().expose_provenance(), 1).map(|_| ())
+        sys::futex_wake(self.stage.as_ptr().expose_provenance(), 1)?;
+        Ok(true)
     }
 
     /// Sleeps until there was a wait and it has ended. Returns whether the thread goes on.
     fn attend(self: &Arc<Self>) -> bool {
-        let woken = sys::futex_wait_two(&self.interrupt, self.stage.as_ptr().expose_provenance(), stage::HERE);
-        let Some((region, cell, expected)) =
-            self.job.lock().as_ref().map(|job| (job.region.clone(), job.pin.span(), job.expected))
-        else {
+        let (stage, is_late) = {
+            let job = self.job.lock();
+            (self.stage.load(Ordering::SeqCst), job.as_ref().is_some_and(|job| job.step != Step::Called))
+        };
+        // Sent away before it came: there is nothing to wait for here.
+        let woken = match is_late {
+            true => Ok(Some(Wake::NotEqual)),
+            false => sys::futex_wait_two(&self.interrupt, self.stage.as_ptr().expose_provenance(), stage),
+        };
+        let called = self.job.lock().as_ref().map(|job| (job.step, job.region.clone(), job.pin.span(), job.expected));
+        let Some((step, region, cell, expected)) = called else {
             // Nobody has called.
             if woken.is_err() {
                 std::thread::sleep(SLICE);
             }
             return true;
         };
-        let is_sent = self.stage.load(Ordering::SeqCst) == stage::GO;
-        let outcome = match woken {
-            Ok(None) => Ok(self.verdict()),
-            Ok(Some(Wake::Woken)) if !is_sent => Ok(Outcome::Woken),
-            Ok(_) => loop {
-                let wait = || sys::futex_wait_two(&self.interrupt, cell.start(), expected);
-                match region.explained(cell, wait) {
-                    Ok(None) => break Ok(self.verdict()),
-                    Ok(Some(Wake::Woken)) => break Ok(Outcome::Woken),
-                    Ok(Some(Wake::NotEqual)) => break Ok(self.verdict()),
-                    Ok(Some(Wake::Signal | Wake::TimedOut)) => {}
-                    Err(error) => break Err(error),
-                }
-            },
-            Err(error) => Err(error),
+        let is_interrupted = self.interrupt.load(Ordering::SeqCst) != interrupt::NONE;
+        let outcome = match (step, woken) {
+            (Step::AtCell, Ok(Some(Wake::Woken))) => Ok(Outcome::Woken),
+            _ if is_interrupted => Ok(self.verdict()),
+            // To be moved yet.
+            (Step::Called, _) => return true,
+            _ => self.wait_at_cell(&region, cell, expected),
         };
         drop(region);
         self.finish(outcome)
+    }
+
+    fn wait_at_cell(&self, region: &Region, cell: Span, expected: u32) -> Result<Outcome> {
+        loop {
+            match region.explained(cell, || sys::futex_wait_two(&self.interrupt, cell.start(), expected))? {
+                Some(Wake::Woken) => return Ok(Outcome::Woken),
+                // Interrupted, or changed.
+                None | Some(Wake::NotEqual) => return Ok(self.verdict()),
+                Some(Wake::Signal | Wake::TimedOut) => {}
+            }
+        }
     }
 
     /// The same for one wait, where nothing but time interrupts it.
@@ -353,6 +378,37 @@ mod tests {
     }
 
     #[test]
+    fn turns_of_two_threads() {
+        const TURNS: i32 = 3000;
+        let region = region();
+        let player = |parity: i32| {
+            let region = region.clone();
+            std::thread::spawn(move || {
+                let mut turn = parity;
+                while turn < TURNS {
+                    let mut now = [0; 4];
+                    region.read(0, &mut now).unwrap();
+                    if i32::from_ne_bytes(now) == turn {
+                        region.write(0, &(turn + 1).to_ne_bytes()).unwrap();
+                        // One and no more: a wait that has ended does not take it from one that has not.
+                        region.notify(0, 1).unwrap();
+                        turn += 2;
+                        continue;
+                    }
+                    let (sender, ended) = channel();
+                    let done = move |id, outcome| sender.send((id, outcome)).unwrap();
+                    if start(&region, 0, turn - 1, 1, done).unwrap().is_some() {
+                        assert!(matches!(end_of(&ended).1, Ok(Outcome::Woken | Outcome::NotEqual)));
+                    }
+                }
+            })
+        };
+        for thread in [player(0), player(1)] {
+            thread.join().unwrap();
+        }
+    }
+
+    #[test]
     fn value_that_is_another() {
         let region = region();
         assert_eq!(start(&region, 4, 1, 1, |_, _| {}), Ok(None));
@@ -397,14 +453,11 @@ mod tests {
         let region = region();
         for cancels in [true, false] {
             let (sender, ended) = channel();
-            let station = Arc::new(Station {
-                interrupt: AtomicU32::new(interrupt::NONE),
-                stage: AtomicU32::new(stage::HERE),
-                job: Mutex::new(None),
-            });
+            let station = Arc::new(Station::new());
             let done: Done = Box::new(move |id, outcome| sender.send((id, outcome)).unwrap());
             let pin = region.cell(0).unwrap();
-            *station.job.lock() = Some(Job { id: 0, region: region.clone(), pin, expected: 0, done });
+            *station.job.lock() =
+                Some(Job { id: 0, region: region.clone(), pin, expected: 0, step: Step::Called, done });
             POOL.lock().threads += 1;
             let its = station.clone();
             let thread = std::thread::spawn(move || its.attend_in_slices());
@@ -423,17 +476,15 @@ mod tests {
     fn thread_that_is_not_asleep_yet_goes_to_the_cell_by_itself() {
         let region = region();
         let (sender, ended) = channel();
-        let station = Arc::new(Station {
-            interrupt: AtomicU32::new(interrupt::NONE),
-            stage: AtomicU32::new(stage::HERE),
-            job: Mutex::new(None),
-        });
+        let station = Arc::new(Station::new());
         let done: Done = Box::new(move |id, outcome| sender.send((id, outcome)).unwrap());
         let pin = region.cell(0).unwrap();
         let cell = pin.span().start();
-        *station.job.lock() = Some(Job { id: 0, region: region.clone(), pin, expected: 0, done });
+        *station.job.lock() = Some(Job { id: 0, region: region.clone(), pin, expected: 0, step: Step::Called, done });
         // There is no thread that could be moved.
-        station.send(cell).unwrap();
+        assert_eq!(station.try_send(0, cell, false), Ok(false));
+        assert_eq!(station.try_send(0, cell, true), Ok(true));
+        assert_eq!(station.job.lock().as_ref().map(|job| job.step), Some(Step::Go));
         POOL.lock().threads += 1;
         let its = station.clone();
         let thread = std::thread::spawn(move || its.attend());
