@@ -15,7 +15,7 @@ import test, { type ExecutionContext } from 'ava'
 import { MAP_FIXED_NOREPLACE, Mapping, mmap, munmap, pageSize, setFaultGuard } from 'mmap-native'
 import type { Fault, OpenOptions, SystemError } from 'mmap-native'
 import { runScript } from './support/child'
-import { canMountExt4, canMountTmpfs, ext4, tmpfs } from './support/disks'
+import { canMountExt4, canMountHugetlbfs, canMountTmpfs, ext4, hugetlbfs, tmpfs } from './support/disks'
 import { scratchFile, scratchFolder, sparseFile } from './support/files'
 import { mappedIn, smapsField } from './support/maps'
 import { patternOf } from './support/random'
@@ -521,6 +521,13 @@ linux('room for a TiB costs no memory', async (t) => {
   t.is(stdout, 'true true\n')
 })
 
+linux('what is added is in memory at once, if the mapping was asked for so', (t) => {
+  using mapping = Mapping.anonymous(16 * PAGE, { populate: true, maxLength: ROOM })
+  t.is(smapsField(mapping.address, 'Rss'), 16 * PAGE)
+  mapping.resize(48 * PAGE)
+  t.is(smapsField(mapping.address, 'Rss'), 48 * PAGE)
+})
+
 linux('10,000 resizes leave as many mappings as before, with a view made at each', (t) => {
   const path = scratchFile(t, content)
   using mapping = Mapping.open(path, { access: 'write', maxLength: 256 * PAGE, preallocate: false, ...quiet })
@@ -550,6 +557,11 @@ test('a resize to what is there changes nothing', (t) => {
   t.is(mapping.bytes, bytes)
   t.is(mapping.buffer, buffer)
   t.is(mapping.address, address)
+  // Nor does one of another mapping.
+  using other = Mapping.anonymous(PAGE)
+  other.resize(2 * PAGE)
+  t.is(mapping.bytes, bytes)
+  t.is(mapping.buffer, buffer)
 })
 
 const wrong: [unknown, string][] = [
@@ -639,6 +651,7 @@ linux('with the fault guard off views of what was cut off read zeros all the sam
 const MIB = 1 << 20
 const onTmpfs = canMountTmpfs() ? test : test.skip
 const onTmpfsAlone = canMountTmpfs() ? test.serial : test.skip
+const onHugetlbfs = canMountHugetlbfs() ? test : test.skip
 const onExt4 = canMountExt4() ? test : test.skip
 
 for (const [name, folderOf, add] of [
@@ -741,6 +754,20 @@ onTmpfsAlone(
     t.not(mapping.address, address)
     t.is(mapping.read(5 * PAGE, 1)[0], 9)
     await mapping.flush()
+  },
+)
+
+onHugetlbfs(
+  'a file of huge pages takes no maxLength, and an empty mapping of it does not grow: ENOTSUP',
+  (t) => {
+    const path = join(hugetlbfs(t), 'file')
+    writeFileSync(path, '')
+    const refused = { code: 'ENOTSUP', message: /huge pages cannot be resized/ }
+    t.throws(() => Mapping.open(path, { access: 'write', maxLength: TIB }), refused)
+    using mapping = Mapping.open(path, { access: 'write' })
+    t.throws(() => mapping.resize(4 << 20), refused)
+    t.is(mapping.length, 0)
+    t.is(statSync(path).size, 0)
   },
 )
 

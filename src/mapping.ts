@@ -228,8 +228,8 @@ export class Mapping implements Disposable {
   readonly #syncs: boolean
   #closed = false
   /** Bytes, as of so many resizes in the process; and how often the mapping had moved by then. */
-  #length = 0
-  #asOf = Number.NaN
+  #length: number
+  #asOf: number
   #moves = 0
   #buffer: ArrayBuffer | SharedArrayBuffer | undefined
   #bytes: Buffer | undefined
@@ -246,6 +246,8 @@ export class Mapping implements Disposable {
     this.#shared = areShared(views)
     this.#detaches = views === 'detachable'
     this.#syncs = syncOnUnmap
+    this.#asOf = resizes()
+    this.#length = native.mappingLength(handle)
     this.offset = offset
     this.access = access
     this.path = path
@@ -583,12 +585,12 @@ export class Mapping implements Disposable {
    * @throws `ERR_BUFFER_TOO_LARGE` if the mapping is larger than one view of this runtime spans
    */
   get bytes(): Buffer {
-    this.#check()
-    const length = this.length
-    if (this.#bytes?.length !== length) {
-      this.#bytes = Buffer.from(this.buffer as ArrayBuffer, leadOf(this.offset))
-    }
-    return this.#bytes as Buffer
+    const bytes = this.#bytes
+    // Nothing was resized, nor unmapped, nor transferred by somebody.
+    if (bytes !== undefined && resizes() === this.#asOf && bytes.length === this.#length) return bytes
+    const buffer = this.buffer as ArrayBuffer
+    if (this.#bytes?.buffer !== buffer) this.#bytes = Buffer.from(buffer, leadOf(this.offset))
+    return this.#bytes
   }
 
   /**

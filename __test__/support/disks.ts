@@ -39,6 +39,22 @@ export const canMountTmpfs = (): boolean =>
     command('umount', folder)
   })
 
+/** Whether this process may mount a hugetlbfs. */
+export const canMountHugetlbfs = (): boolean =>
+  succeeds((folder) => {
+    command('mount', '-t', 'hugetlbfs', 'none', folder)
+    command('umount', folder)
+  })
+
+/** A folder whose files have huge pages, until the test ends. */
+export function hugetlbfs(t: ExecutionContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'mmap-native-huge-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  command('mount', '-t', 'hugetlbfs', 'none', folder)
+  t.teardown(() => command('umount', folder))
+  return folder
+}
+
 /** Whether this process may mount a file as an ext4. */
 export const canMountExt4 = (): boolean => succeeds((folder) => unmount(mount(folder, 2)))
 
