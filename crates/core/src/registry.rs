@@ -117,6 +117,8 @@ enum State {
     Loose,
     Retired,
     Reserved,
+    /// Reserved, and never seen by a view: no pin holds it.
+    Spare,
 }
 
 /// Who holds a segment. A pin holds whole segments, so that a pin on a part of a mapping makes that part a segment of its own.
@@ -174,6 +176,10 @@ impl Segment {
 
     fn is_live(&self) -> bool {
         matches!(self.state, State::Kept | State::Loose)
+    }
+
+    fn is_reserved(&self) -> bool {
+        matches!(self.state, State::Reserved | State::Spare)
     }
 
     fn belongs_to(&self, owner: Option<u64>) -> bool {
@@ -500,7 +506,7 @@ impl Registry {
         // Nothing is cut before the kernel has agreed to it: it refuses to unmap a part of a huge page.
         let parts: Vec<(Span, bool)> = self
             .overlapping(span)
-            .filter(|segment| segment.is_live() || (segment.state == State::Reserved && owner.is_some()))
+            .filter(|segment| segment.is_live() || (segment.is_reserved() && owner.is_some()))
             .filter(|segment| segment.belongs_to(owner))
             .filter_map(|segment| Some((segment.span.intersect(span)?, segment.holds.pins > 0)))
             .collect();
@@ -581,7 +587,7 @@ impl Registry {
     fn disown(&mut self, start: usize) {
         match self.segments.get(&start).map(|segment| segment.state) {
             Some(State::Kept) => self.set_state(start, State::Loose),
-            Some(State::Reserved) => self.set_state(start, State::Retired),
+            Some(State::Reserved | State::Spare) => self.set_state(start, State::Retired),
             _ => {}
         }
     }

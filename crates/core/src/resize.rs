@@ -145,7 +145,7 @@ impl Growth {
             if unit > sys::page_size() || huge::needs_reserved(self.options) {
                 return Err(is_huge());
             }
-            let held = registry::reclaiming(|| sys::reserve_anywhere(room))?;
+            let held = registry::reclaiming(|| Owned::take_room(room))?;
             let mut owned = Owned::reserve(held, tag.clone());
             let end = extent.end_in(held, length).ok_or_else(overflow)?;
             owned.occupy(end, tag, |_, span, offset| self.map_pages(span, offset, tag))?;

@@ -1,19 +1,22 @@
 //! A mapping that can grow and shrink where it is: pages, and behind them addresses that are taken for it.
 //!
 //! ```text
-//!   held.start                       pages.end                                          held.end
-//!      |<---------- pages ------------->|<------------------ reserved ------------------->|
-//!      |   kept: memory, a file         |   no memory, no file, nobody else's             |
-//!                     vacate() <--------|--------> occupy()                               |-----> widen()
+//!   held.start                       pages.end                  reach                   held.end
+//!      |<---------- pages ------------->|<------- reserved ------->|<------- spare -------->|
+//!      |   kept: memory, a file         |   no memory, no file, nobody else's               |
+//!                     vacate() <--------|--------> occupy()                                 |-----> widen()
 //! ```
 //!
-//! Its pins hold all of it, and not only the pages of the moment: so the border can move under them, and a mapping that grew a
-//! thousand times with a view made each time is still two segments. What is vacated is as what is retired: a stray
-//! access finds zeros.
+//! Its pins hold all up to `reach`, and not only the pages of the moment: so the border can move under them, and a mapping that
+//! grew a thousand times with a view made each time is still a few segments. The reach doubles when pages come to lie behind
+//! it. What is spare goes with the mapping, whoever still looks at its pages: room for a TiB is not held for the sake of a
+//! view of a page. What is vacated is as what is retired: a stray access finds zeros.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{change, retire, Pin, Registry, State, Tag, REGISTRY};
 use crate::error::{Error, Result};
-use crate::range::Span;
+use crate::range::{round_up, Span};
 use crate::sys;
 
 /// Owns a mapping in the registry. Dropped without a [`release`](Owned::release), its pages stay for their pins only.
@@ -21,8 +24,13 @@ use crate::sys;
 pub struct Owned {
     held: Span,
     pages: Option<Span>,
+    /// The address up to which pins hold it.
+    reach: usize,
     id: u64,
 }
+
+/// Where a room ended that was used, of a mapping that was unmapped last.
+static VACANT: AtomicUsize = AtomicUsize::new(0);
 
 /// Pages that may come back.
 #[derive(Debug)]
@@ -57,14 +65,36 @@ impl Owned {
     pub fn adopt(span: Span, tag: Tag) -> Self {
         let id = tag.id;
         change().adopt(span, Tag { owned: true, ..tag });
-        Self { held: span, pages: Some(span), id }
+        Self { held: span, pages: Some(span), reach: span.end(), id }
     }
 
     /// Registers addresses that were just taken for a mapping to grow into. It has no pages yet.
     pub fn reserve(held: Span, tag: Tag) -> Self {
         let id = tag.id;
         change().adopt_reserved(held, Tag { owned: true, file: None, ..tag });
-        Self { held, pages: None, id }
+        Self { held, pages: None, reach: held.start(), id }
+    }
+
+    /// Takes addresses of so many bytes for a mapping to grow into.
+    ///
+    /// Views that are left over of mappings that are gone hold the start of their rooms. Rooms are taken so that these starts come to lie
+    /// one behind the other, and not one in every terabyte: where the last one ended that went, if there is still enough.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn take_room(length: usize) -> Result<Span> {
+        let again = Span::new(VACANT.load(Ordering::Acquire), length).filter(|room| room.start() != 0);
+        if let Some(room) = again.filter(|room| sys::reserve(*room).is_ok()) {
+            return Ok(room);
+        }
+        let some_more = length.saturating_add(round_up(length / 16, sys::page_size()).unwrap_or(0));
+        let Ok(taken) = sys::reserve_anywhere(some_more) else { return sys::reserve_anywhere(length) };
+        let room = taken.slice(0, length).ok_or(Error::system("mmap", libc::ENOMEM))?;
+        if let Some(rest) = taken.from(room.end()) {
+            // SAFETY: just taken, seen by nobody.
+            unsafe { sys::munmap(rest) }?;
+        }
+        Ok(room)
     }
 
     /// All addresses that are taken for it.
@@ -88,8 +118,9 @@ impl Owned {
     /// [`Unpinnable`].
     pub fn pin(&self, part: Span, prot: i32) -> std::result::Result<Pin, Unpinnable> {
         let mut registry = REGISTRY.lock();
-        if registry.pin_single(self, prot) {
-            return Ok(Pin { span: part, pages: self.held });
+        let Some(reached) = self.held.before(self.reach) else { return Err(Unpinnable::Gone) };
+        if registry.pin_single(reached, self.id, prot) {
+            return Ok(Pin { span: part, pages: reached });
         }
         let denied = registry.overlapping(part).find(|segment| segment.is_live() && segment.tag.prot & prot != prot);
         if let Some(span) = denied.and_then(|segment| segment.span.intersect(part)) {
@@ -97,7 +128,7 @@ impl Owned {
         }
         // All of it, and not the part: calls that read here and there leave it one segment.
         if registry.is_intact(self) {
-            return Pin::hold(registry, part, self.held).ok_or(Unpinnable::Gone);
+            return Pin::hold(registry, part, reached).ok_or(Unpinnable::Gone);
         }
         drop(registry);
         Pin::of(part, Some(self.id)).ok_or(Unpinnable::Gone)
@@ -108,6 +139,9 @@ impl Owned {
     /// # Errors
     /// As [`Registry::release`].
     pub fn release(&self) -> Result<()> {
+        if self.reach < self.held.end() {
+            VACANT.store(self.reach, Ordering::Release);
+        }
         change().release(self.held, Some(self.id))
     }
 
@@ -148,12 +182,29 @@ impl Owned {
             // The kernel may have unmapped them before it failed: then they are taken again, and otherwise this fails.
             let _ = sys::reserve(added);
         })?;
+        self.reach_to(&mut registry, end);
         registry.set_occupied(added, tag);
         for (part, prot) in rights {
             registry.set_prot(part, prot);
         }
         self.pages = Span::between(self.held.start(), end);
         Ok(())
+    }
+
+    /// Lets pins hold what lies before `end`, and more, so that this is seldom to be done.
+    fn reach_to(&mut self, registry: &mut Registry, end: usize) {
+        if end <= self.reach {
+            return;
+        }
+        let length = end.saturating_sub(self.held.start()).checked_next_power_of_two().unwrap_or(usize::MAX);
+        let reach = self.held.start().saturating_add(length).min(self.held.end());
+        if let Some(more) = Span::between(self.reach, reach) {
+            for start in registry.carve(more) {
+                registry.set_state(start, State::Reserved);
+            }
+            registry.join(more.start());
+        }
+        self.reach = reach;
     }
 
     /// Lets go of the pages from `end` on, and keeps their addresses.
@@ -238,14 +289,14 @@ impl Registry {
     fn adopt_reserved(&mut self, span: Span, tag: Tag) {
         self.adopt(span, tag);
         for start in self.carve(span) {
-            self.set_state(start, State::Reserved);
+            self.set_state(start, State::Spare);
         }
     }
 
     /// Pins a mapping that is one segment, with pages that all allow what `prot` says: nearly all mappings are.
-    fn pin_single(&mut self, owned: &Owned, prot: i32) -> bool {
-        let Some(segment) = self.segments.get_mut(&owned.held.start()) else { return false };
-        let is_single = (segment.span, segment.tag.id, segment.state) == (owned.held, owned.id, State::Kept);
+    fn pin_single(&mut self, reached: Span, id: u64, prot: i32) -> bool {
+        let Some(segment) = self.segments.get_mut(&reached.start()) else { return false };
+        let is_single = (segment.span, segment.tag.id, segment.state) == (reached, id, State::Kept);
         if is_single && segment.tag.prot & prot == prot {
             segment.holds.add(true, true);
             return true;
