@@ -108,12 +108,18 @@ export function aborted(signal: AbortSignal): Error {
   return Object.assign(error, { code: 'ABORT_ERR' })
 }
 
-/** The name and the description of a positive error number. */
-function describeErrno(errno: number): [code: string, text: string] {
-  const known = getSystemErrorMap?.().get(-errno)
-  if (known !== undefined) return known
+/** The number that Node has for a positive error number of C, its name and its description. */
+function describeErrno(errno: number): [errno: number, code: string, text: string] {
+  const known = getSystemErrorMap?.()
+  if (process.platform !== 'win32') {
+    const entry = known?.get(-errno)
+    if (entry !== undefined) return [-errno, ...entry]
+  }
   const code = Object.entries(constants.errno).find(([, value]) => value === errno)?.[0]
-  return code === undefined ? [`E${errno}`, `unknown system error ${errno}`] : [code, code]
+  if (code === undefined) return [-errno, `E${errno}`, `unknown system error ${errno}`]
+  // On Windows libuv's numbers are not those of C.
+  const entry = [...(known ?? [])].find(([, [name]]) => name === code)
+  return entry === undefined ? [-errno, code, code] : [entry[0], ...entry[1]]
 }
 
 function systemError(
@@ -122,11 +128,11 @@ function systemError(
   detail: string,
   path: string | Buffer | undefined,
 ): SystemError {
-  const [code, text] = describeErrno(errno)
+  const [number, code, text] = describeErrno(errno)
   const file = path === undefined ? '' : ` '${path}'`
   const why = detail === '' ? '' : ` (${detail})`
   const error = new Error(`${code}: ${text}, ${syscall}${file}${why}`)
-  return Object.assign(error, { errno: -errno, code, syscall }, path === undefined ? {} : { path: `${path}` })
+  return Object.assign(error, { errno: number, code, syscall }, path === undefined ? {} : { path: `${path}` })
 }
 
 /**

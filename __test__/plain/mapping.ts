@@ -2,13 +2,13 @@
 import * as assert from 'node:assert/strict'
 import { closeSync, openSync, readFileSync, readSync, statSync, writeSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { constants } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Mapping, pageSize } from 'mmap-native'
 import { folder, newFile, pattern, patternAt, sparseFile } from './support/files'
 import { check } from './support/harness'
 import { noShared } from './support/kinds'
+import { errnoOf } from './support/platform'
 
 const SIZE = 2 * pageSize + 300
 const contents = pattern(SIZE)
@@ -128,12 +128,12 @@ check('memory is zeroed and writable', () => {
 
 check('system errors have code, errno, syscall and path', () => {
   const path = join(folder, 'no such file')
-  const fields = { code: 'ENOENT', errno: -constants.errno.ENOENT, syscall: 'open', path }
+  const fields = { code: 'ENOENT', errno: errnoOf('ENOENT'), syscall: 'open', path }
   assert.throws(() => Mapping.open(path), {
     ...fields,
     message: `ENOENT: no such file or directory, open '${path}'`,
   })
-  assert.throws(() => Mapping.open(folder), { code: 'EISDIR', errno: -constants.errno.EISDIR })
+  assert.throws(() => Mapping.open(folder), { code: 'EISDIR', errno: errnoOf('EISDIR') })
   assert.throws(() => Mapping.open(99_999), { code: 'EBADF' })
 })
 

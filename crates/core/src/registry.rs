@@ -732,6 +732,12 @@ pub(crate) fn retire(span: Span) -> Result<()> {
     if sys::is_guarded() {
         // SAFETY: only called under the lock, for pages that are the registry's to give away.
         unsafe { sys::retire(span) }
+    } else if sys::WHOLE_MAPPINGS {
+        // SAFETY: as above.
+        unsafe { sys::retire(span) }?;
+        // SAFETY: as above. Where there is no memory for them, the addresses stay without.
+        let _ = unsafe { sys::map_zeros(span) };
+        Ok(())
     } else {
         // SAFETY: as above.
         unsafe { sys::map_zeros(span) }

@@ -13,6 +13,7 @@
 //! Functions that could pull memory from under somebody are `unsafe`: the [`registry`](crate::registry)
 //! calls them, and only for addresses that it owns.
 
+use std::borrow::Cow;
 use std::ffi::c_void;
 use std::fs::File;
 use std::mem::MaybeUninit;
@@ -233,7 +234,11 @@ unsafe fn protect(span: Span, protection: u32) -> bool {
 }
 
 /// A section: a file, or a part of it, that can be mapped. Closed when dropped; views of it live on.
-struct Section(HANDLE);
+struct Section {
+    handle: HANDLE,
+    /// Bytes of the file when the section was made.
+    size: u64,
+}
 
 impl Section {
     /// `CreateFileMapping`, for all of a file.
@@ -241,7 +246,7 @@ impl Section {
         // SAFETY: no name and no attributes; the call checks the handle.
         let section = unsafe { CreateFileMappingW(file, std::ptr::null(), protection, 0, 0, std::ptr::null()) };
         if !section.is_null() {
-            return Ok(Self(section));
+            return Ok(Self { handle: section, size: size_of_file(file).unwrap_or(0) });
         }
         // SAFETY: the thread's own value.
         match unsafe { GetLastError() } {
@@ -250,18 +255,19 @@ impl Section {
         }
     }
 
-    /// Maps a part of the section into a placeholder, which has the size of its whole pages.
+    /// Maps a part of the section into a placeholder, which has the size of the part's whole pages. The last page of a file is
+    /// seldom whole: what is behind its end is not counted.
     unsafe fn map_into(&self, placeholder: Span, offset: u64, length: usize, protection: u32) -> Result<()> {
         let calls = placeholders()?;
-        // The last page of a file is seldom whole. Which of these lengths stands for it is not documented; 0 is all that
-        // there is from `offset` on.
+        let room = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut failure = Error::system("mmap", libc::EINVAL);
-        for length in [length, placeholder.len()] {
+        // That a placeholder takes a length that is no multiple of a page is not documented.
+        for length in [length.min(room), placeholder.len()] {
             let null = std::ptr::null_mut();
             // SAFETY: the caller owns the placeholder.
             let view = unsafe {
                 (calls.map)(
-                    self.0,
+                    self.handle,
                     process(),
                     at(placeholder.start()),
                     offset,
@@ -284,7 +290,7 @@ impl Section {
 impl Drop for Section {
     fn drop(&mut self) {
         // SAFETY: ours, and closed once.
-        unsafe { CloseHandle(self.0) };
+        unsafe { CloseHandle(self.handle) };
     }
 }
 
@@ -349,7 +355,7 @@ pub unsafe fn mmap(addr: usize, length: usize, prot: i32, flags: i32, fd: RawFd,
         let why = "the offset is not a multiple of 65536, as Windows wants it";
         return Err(Error::refused("mmap", libc::EINVAL, why));
     }
-    let file = handle_of_descriptor(fd)?;
+    let file = handle_of_descriptor(fd).map_err(|error| error.in_call("mmap"))?;
     // SAFETY: asks only.
     if unsafe { GetFileType(file) } != FILE_TYPE_DISK {
         return Err(Error::refused("mmap", libc::ENODEV, "not a file"));
@@ -556,67 +562,102 @@ pub unsafe fn map_zeros(span: Span) -> Result<()> {
 /// # Errors
 /// `ENOMEM`; as [`map_file`].
 pub unsafe fn map_private(span: Span, fd: RawFd, offset: i64) -> Result<()> {
-    let unmapped = || Error::system("mmap", libc::EINVAL);
-    let (view, pages) = allocation(span.start()).ok_or_else(unmapped)?;
-    if pages.kind != MEM_MAPPED {
+    let pages = query(span.start()).ok_or(UNMAPPED)?;
+    let protection = if pages.kind == MEM_MAPPED { PAGE_WRITECOPY } else { PAGE_READWRITE };
+    if pages.kind == MEM_MAPPED && !pages.is_copied() {
+        // A view that was not mapped with the right to it must not be asked: where it is granted all the same, the file sees
+        // what is written.
+        let offset = u64::try_from(offset).map_err(|_| UNMAPPED)?;
         // SAFETY: the caller's contract.
-        return check("mmap", i32::from(unsafe { protect(span, PAGE_READWRITE) }));
+        unsafe { cut_out(span, handle_of(fd), offset) }?;
     }
-    // SAFETY: the caller's contract. Refused for a view that was not mapped with the right to it.
-    if unsafe { protect(span, PAGE_WRITECOPY) } {
-        return Ok(());
-    }
-    let skipped = u64::try_from(span.start().saturating_sub(view.start())).unwrap_or(u64::MAX);
-    let offset = u64::try_from(offset).ok().and_then(|offset| offset.checked_sub(skipped)).ok_or_else(unmapped)?;
     // SAFETY: the caller's contract.
-    unsafe { map_view_again(view, handle_of(fd), offset, PAGE_WRITECOPY) }?;
-    // SAFETY: the caller's contract.
-    let narrowed = unsafe { protect(view, PAGE_READONLY) };
-    // SAFETY: the caller's contract.
-    check("mmap", i32::from(narrowed && unsafe { protect(span, PAGE_WRITECOPY) }))
+    check("mmap", i32::from(unsafe { protect(span, protection) }))
 }
 
-/// Puts a new view of a file where there is one. Accesses of other threads fault meanwhile, and come back.
-unsafe fn map_view_again(view: Span, file: HANDLE, offset: u64, protection: u32) -> Result<()> {
-    let section = Section::of_file(file, protection)?;
-    let room = size_of_file(file).unwrap_or(0).saturating_sub(offset);
-    let length = usize::try_from(room).unwrap_or(usize::MAX).min(view.len());
+const UNMAPPED: Error = Error::System { errno: libc::EINVAL, syscall: "mmap", detail: Cow::Borrowed("") };
+
+/// Makes the pages of `span`, and those that share an allocation unit with them, a copy-on-write view of their own, and what is
+/// before and behind them views as before. Accesses of other threads fault meanwhile, and come back.
+unsafe fn cut_out(span: Span, file: HANDLE, offset: u64) -> Result<()> {
+    let (view, pages) = allocation(span.start()).ok_or(UNMAPPED)?;
+    let skipped = u64::try_from(span.start().saturating_sub(view.start())).unwrap_or(u64::MAX);
+    let offset = offset.checked_sub(skipped).ok_or(UNMAPPED)?;
+    let middle = span.widened(offset_unit()).and_then(|units| units.intersect(view)).ok_or(UNMAPPED)?;
+    let rest = [view.before(middle.start()), view.from(middle.end())];
+    let before: Vec<(Span, Pages)> = pieces(view).collect();
+    let as_before = Section::of_file(file, pages.first_protection)?;
+    let copied = Section::of_file(file, PAGE_WRITECOPY)?;
     // SAFETY: the caller's contract.
     unsafe { unmap_but_keep(view) }?;
-    // SAFETY: the placeholder that the view has left.
-    let mapped = unsafe { section.map_into(view, offset, length, protection) };
-    mapped.or_else(|error| {
+    for part in rest.into_iter().flatten() {
+        // SAFETY: splits the placeholder that the view has left. The part in the middle is what remains.
+        let split = unsafe { VirtualFree(at(part.start()), part.len(), MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER) };
+        if split == 0 {
+            // SAFETY: the placeholders that are there.
+            return unsafe { fill(view, &as_before, offset, view, pages.first_protection) };
+        }
+    }
+    // SAFETY: the placeholder in the middle.
+    let result = unsafe { fill(view, &copied, offset, middle, PAGE_WRITECOPY) }.inspect_err(|_| {
         // For want of memory, say. What can be had is better than nothing.
-        let plain = Section::of_file(file, PAGE_READONLY)?;
         // SAFETY: as above.
-        unsafe { plain.map_into(view, offset, length, PAGE_READONLY) }?;
-        Err(error)
-    })
+        let _ = unsafe { fill(view, &as_before, offset, middle, pages.first_protection) };
+    });
+    for part in rest.into_iter().flatten() {
+        // SAFETY: the placeholders before and behind it.
+        unsafe { fill(view, &as_before, offset, part, pages.first_protection) }?;
+    }
+    for (part, was) in before {
+        for part in rest.into_iter().flatten().filter_map(|rest| rest.intersect(part)) {
+            if was.protection != pages.first_protection {
+                // SAFETY: the caller's contract.
+                unsafe { protect(part, was.protection) };
+            }
+        }
+        if let Some(part) = part.intersect(middle) {
+            let narrow = if was.protection == PAGE_NOACCESS { PAGE_NOACCESS } else { PAGE_READONLY };
+            // SAFETY: the caller's contract.
+            unsafe { protect(part, narrow) };
+        }
+    }
+    result
 }
 
-/// Makes pages of a file the file's again. The system knows only whole mappings: all of it is mapped again.
+/// Maps a file into the placeholder `part`, of addresses at whose start, that of `view`, the file's `offset` is.
+unsafe fn fill(view: Span, section: &Section, offset: u64, part: Span, protection: u32) -> Result<()> {
+    let skipped = u64::try_from(part.start().saturating_sub(view.start())).unwrap_or(u64::MAX);
+    // SAFETY: the caller's contract.
+    unsafe { section.map_into(part, offset.saturating_add(skipped), part.len(), protection) }
+}
+
+/// Makes pages of a file the file's again.
 ///
 /// # Safety
 /// The caller owns the whole mapping, and nobody else replaces pages of it meanwhile.
 ///
 /// # Errors
 /// As [`map_file`]; `ENOTSUP` for a mapping whose writes stay in this process, which would be lost.
-pub unsafe fn map_again(span: Span, _prot: i32, flags: i32, fd: RawFd, offset: u64) -> Result<()> {
-    let unmapped = || Error::system("mmap", libc::EINVAL);
-    let (view, pages) = allocation(span.start()).ok_or_else(unmapped)?;
-    if pages.kind != MEM_MAPPED || flags & libc::MAP_SHARED == 0 {
+pub unsafe fn map_again(span: Span, prot: i32, flags: i32, fd: RawFd, offset: u64) -> Result<()> {
+    if flags & libc::MAP_SHARED == 0 {
         return Err(Error::system("mmap", libc::ENOTSUP));
     }
-    let skipped = u64::try_from(span.start().saturating_sub(view.start())).unwrap_or(u64::MAX);
-    let offset = offset.checked_sub(skipped).ok_or_else(unmapped)?;
-    let before: Vec<(Span, Pages)> = pieces(view).collect();
-    let writable = before.iter().any(|(_, pages)| matches!(pages.protection, PAGE_READWRITE | PAGE_EXECUTE_READWRITE));
-    let protection = if writable { PAGE_READWRITE } else { PAGE_READONLY };
-    // SAFETY: the caller's contract.
-    unsafe { map_view_again(view, handle_of(fd), offset, protection) }?;
-    for (part, _) in before.iter().filter(|(_, pages)| pages.protection == PAGE_NOACCESS) {
+    let protection = if prot & libc::PROT_WRITE == 0 { PAGE_READONLY } else { PAGE_READWRITE };
+    let section = Section::of_file(handle_of(fd), protection)?;
+    let mut rest = Some(span);
+    while let Some(left) = rest {
+        let (view, pages) = allocation(left.start()).ok_or(UNMAPPED)?;
+        rest = span.from(view.end());
+        if pages.kind != MEM_MAPPED || !pages.is_copied() {
+            continue;
+        }
+        let skipped = |from: usize, to: usize| u64::try_from(to.saturating_sub(from)).unwrap_or(u64::MAX);
+        let offset = offset.saturating_add(skipped(span.start(), view.start()));
+        let offset = offset.checked_sub(skipped(view.start(), span.start())).ok_or(UNMAPPED)?;
         // SAFETY: the caller's contract.
-        unsafe { protect(*part, PAGE_NOACCESS) };
+        unsafe { unmap_but_keep(view) }?;
+        // SAFETY: the placeholder that the view has left.
+        unsafe { fill(view, &section, offset, view, protection) }?;
     }
     Ok(())
 }

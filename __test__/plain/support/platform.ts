@@ -1,0 +1,24 @@
+/** What a platform cannot do, each as a reason to skip what needs it; `undefined` where it can. */
+import { constants } from 'node:os'
+import { getSystemErrorMap } from 'node:util'
+import { MAP_FIXED } from 'mmap-native'
+
+const isWindows = process.platform === 'win32'
+
+/** Where in a file a raw mapping may start: a multiple of this many bytes. */
+export const offsetUnit = (pageSize: number): number => (isWindows ? 65_536 : pageSize)
+
+export const noTruncation = isWindows ? 'Windows lets nobody make a file shorter that is mapped' : undefined
+
+export const noParts = isWindows ? 'Windows unmaps only whole mappings' : undefined
+
+export const noFixed =
+  (MAP_FIXED as number | undefined) === undefined ? 'there is no MAP_FIXED here' : undefined
+
+export const noSignals = isWindows ? 'Windows has no SIGBUS' : undefined
+
+/** The `errno` of Node's errors with this code: libuv's number, which is C's own but on Windows. */
+export function errnoOf(code: 'EISDIR' | 'ENOENT'): number | undefined {
+  if (!isWindows) return -constants.errno[code]
+  return [...getSystemErrorMap()].find(([, [name]]) => name === code)?.[0]
+}
