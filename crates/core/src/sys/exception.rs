@@ -17,6 +17,7 @@ use windows_sys::Win32::System::Threading::{CreateEventW, SetEvent, SwitchToThre
 use crate::error::{Error, Result};
 use crate::fault::{self, Access, Outcome};
 use crate::registry;
+use crate::room;
 use crate::sys::guard::{is_guarded, is_on};
 
 /// What a handler answers (`EXCEPTION_CONTINUE_EXECUTION`, `EXCEPTION_CONTINUE_SEARCH`; `<excpt.h>`).
@@ -112,6 +113,7 @@ fn start_watcher() -> Result<()> {
     let address = event.expose_provenance();
     let watch = move || {
         let event: *mut c_void = std::ptr::with_exposed_provenance_mut(address);
+        room::count();
         loop {
             // SAFETY: an event of ours, which is never closed once this thread runs.
             if unsafe { WaitForSingleObject(event, INFINITE) } != 0 {
@@ -120,6 +122,7 @@ fn start_watcher() -> Result<()> {
             // Not a store: whoever found the flag set, and set no event, has recorded before what is looked for now.
             AWAKE.swap(false, Ordering::AcqRel);
             fault::notify();
+            room::count();
             if registry::has_garbage() {
                 // More will come: views die many at a time.
                 std::thread::sleep(GATHERING);
