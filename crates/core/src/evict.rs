@@ -4,7 +4,6 @@
 //! stored. Pages that a fault put in the place of the file's are left alone.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -124,7 +123,8 @@ fn present_bytes(span: Span) -> Option<u64> {
     let page = sys::page_size();
     let mut entries = vec![0_u8; span.len().checked_div(page)?.checked_mul(ENTRY)?];
     let at = span.start().checked_div(page)?.checked_mul(ENTRY)?;
-    File::open("/proc/self/pagemap").ok()?.read_exact_at(&mut entries, wide(at)).ok()?;
+    let file = File::open("/proc/self/pagemap").ok()?;
+    (sys::read_at(&file, &mut entries, wide(at)).ok()? == entries.len()).then_some(())?;
     // In the byte order of the machine: each entry is a number.
     let is_present = |entry: &&[u8]| (*entry).try_into().is_ok_and(|entry| u64::from_ne_bytes(entry) >> 63 == 1);
     let present = entries.chunks_exact(ENTRY).filter(is_present).count();

@@ -102,5 +102,5 @@ fn explain(error: Error) -> Error {
         return error;
     }
     let limit = sys::lock_limit().map_or("any number of".to_owned(), |limit| limit.to_string());
-    Error::refused(syscall, errno, format!("the process may lock {limit} bytes, RLIMIT_MEMLOCK"))
+    Error::refused(syscall, errno, format!("the process may lock {limit} bytes, {}", sys::LOCK_LIMIT))
 }

@@ -4,7 +4,6 @@
 //! truncated under whoever has it mapped: nobody needs to trust the process at the other end for that.
 
 use std::ffi::CString;
-use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::range::Span;
 use crate::region::{OpenRequest, Region};
 use crate::registry::{self, MappedFile};
-use crate::sys;
+use crate::sys::{self, RawFd};
 
 /// What a file can be sealed against: the kernel's numbers.
 pub mod seal {
@@ -51,8 +50,11 @@ impl Region {
     /// The descriptor of the mapped file, open until the region is unmapped; `None` for memory without a file.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`]; [`Error::Unavailable`] on Windows.
     pub fn fd(&self) -> Result<Option<RawFd>> {
+        if cfg!(windows) {
+            return Err(Error::unavailable("fd", "on Windows a mapping keeps a handle, and no descriptor"));
+        }
         Ok(self.file()?.map(|file| file.identity.fd))
     }
 

@@ -629,7 +629,7 @@ fn page_size_of(_file: &File, _metadata: &Metadata) -> usize {
 
 pub(crate) fn size_of(mut file: &File, metadata: &Metadata) -> Result<u64> {
     let kind = metadata.file_type();
-    if kind.is_file() || is_shared_memory(metadata) {
+    if kind.is_file() || sys::is_shared_memory(metadata) {
         Ok(metadata.len())
     } else if sys::is_block_device(kind) {
         file.seek(SeekFrom::End(0)).map_err(|error| Error::from_io("lseek", &error))
@@ -638,12 +638,6 @@ pub(crate) fn size_of(mut file: &File, metadata: &Metadata) -> Result<u64> {
     } else {
         Err(Error::refused("mmap", libc::ENODEV, "not a regular file or a block device"))
     }
-}
-
-/// Whether the descriptor is one of `shm_open(3)`: on macOS that is no file, and of no type at all.
-fn is_shared_memory(metadata: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    cfg!(target_os = "macos") && metadata.mode() & 0o170_000 == 0
 }
 
 /// Lets a file grow from `size` to `end` bytes; after a failure it has its old length again.

@@ -213,6 +213,9 @@ impl Region {
         if self.is_closed() {
             return Err(Error::Closed);
         }
+        if sys::WHOLE_MAPPINGS {
+            return Err(Error::unavailable("resize", "a mapping is mapped and unmapped as a whole here"));
+        }
         if self.tag.huge {
             return Err(is_huge());
         }

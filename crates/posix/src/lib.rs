@@ -49,6 +49,14 @@ numbers! {
     ETXTBSY = 139;
 }
 
+// <fcntl.h>
+numbers! {
+    O_RDONLY = 0;
+    O_RDWR = 2;
+    O_CREAT = 0x100;
+    O_EXCL = 0x400;
+}
+
 // <sys/mman.h>
 numbers! {
     PROT_NONE = 0;

@@ -19,6 +19,8 @@ mod windows;
 #[cfg(windows)]
 mod windows_error;
 #[cfg(windows)]
+mod windows_lacks;
+#[cfg(windows)]
 mod windows_std;
 
 pub use guard::{is_guarded, set_guard};
@@ -39,5 +41,7 @@ pub use exception::*;
 pub use windows::*;
 #[cfg(windows)]
 pub use windows_error::*;
+#[cfg(windows)]
+pub use windows_lacks::*;
 #[cfg(windows)]
 pub use windows_std::*;

@@ -18,6 +18,9 @@ pub const WHOLE_MAPPINGS: bool = false;
 /// Unmapped addresses become zeros for so many bytes at once.
 pub const MOST_ZEROS: usize = usize::MAX;
 
+/// What sets the limit of [`lock_limit`](super::lock_limit).
+pub const LOCK_LIMIT: &str = "RLIMIT_MEMLOCK";
+
 /// Mappings start at a multiple of this many bytes of their file.
 pub fn offset_unit() -> usize {
     super::page_size()
@@ -47,6 +50,11 @@ pub fn identify(file: &File, metadata: &Metadata) -> FileIdentity {
 /// Whether it is a disk or the like.
 pub fn is_block_device(kind: FileType) -> bool {
     kind.is_block_device()
+}
+
+/// Whether the descriptor is one of `shm_open(3)`: on macOS that is no file, and of no type at all.
+pub fn is_shared_memory(metadata: &Metadata) -> bool {
+    cfg!(target_os = "macos") && metadata.mode() & 0o170_000 == 0
 }
 
 /// `pread(2)`.

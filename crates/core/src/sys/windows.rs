@@ -30,11 +30,11 @@ use windows_sys::Win32::System::LibraryLoader::{
     GET_MODULE_HANDLE_EX_FLAG_PIN,
 };
 use windows_sys::Win32::System::Memory::{
-    CreateFileMappingW, FlushViewOfFile, PrefetchVirtualMemory, VirtualAlloc, VirtualFree, VirtualLock, VirtualProtect,
-    VirtualQuery, VirtualUnlock, MEMORY_BASIC_INFORMATION, MEM_COMMIT, MEM_DECOMMIT, MEM_FREE, MEM_MAPPED,
-    MEM_PRESERVE_PLACEHOLDER, MEM_RELEASE, MEM_REPLACE_PLACEHOLDER, MEM_RESERVE, MEM_RESERVE_PLACEHOLDER, PAGE_EXECUTE,
-    PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE, PAGE_EXECUTE_WRITECOPY, PAGE_NOACCESS, PAGE_READONLY, PAGE_READWRITE,
-    PAGE_WRITECOPY, WIN32_MEMORY_RANGE_ENTRY,
+    CreateFileMappingW, FlushViewOfFile, GetProcessWorkingSetSizeEx, PrefetchVirtualMemory, VirtualAlloc, VirtualFree,
+    VirtualLock, VirtualProtect, VirtualQuery, VirtualUnlock, MEMORY_BASIC_INFORMATION, MEM_COMMIT, MEM_DECOMMIT,
+    MEM_FREE, MEM_MAPPED, MEM_PRESERVE_PLACEHOLDER, MEM_RELEASE, MEM_REPLACE_PLACEHOLDER, MEM_RESERVE,
+    MEM_RESERVE_PLACEHOLDER, PAGE_EXECUTE, PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE, PAGE_EXECUTE_WRITECOPY,
+    PAGE_NOACCESS, PAGE_READONLY, PAGE_READWRITE, PAGE_WRITECOPY, WIN32_MEMORY_RANGE_ENTRY,
 };
 use windows_sys::Win32::System::ProcessStatus::{K32QueryWorkingSetEx, PSAPI_WORKING_SET_EX_INFORMATION};
 use windows_sys::Win32::System::SystemInformation::{GetSystemInfo, GetTickCount64, SYSTEM_INFO};
@@ -42,6 +42,7 @@ use windows_sys::Win32::System::Threading::GetCurrentProcess;
 
 use super::windows_std::{handle_of, RawFd};
 use crate::error::{Error, Result};
+use crate::huge::HugePages;
 use crate::range::{round_down, Layout, Span};
 use crate::table::FileIdentity;
 
@@ -891,6 +892,49 @@ pub struct MapOptions {
     pub populate: bool,
     /// Set no swap space aside. Windows always does for memory that can be written.
     pub no_reserve: bool,
+    /// Take addresses for so many bytes, and never move. Not here.
+    pub max_length: Option<u64>,
+    /// An address fit for a stack: any is, here.
+    pub stack: bool,
+    /// What pages it is to have. Not here.
+    pub huge_pages: Option<HugePages>,
+    /// `MAP_SYNC`. Not here.
+    pub sync: bool,
+}
+
+impl MapOptions {
+    /// The flags of `mmap(2)` that a new mapping would have once.
+    pub fn flags_once(self) -> i32 {
+        0
+    }
+
+    /// The flags with which pages of a file would be mapped.
+    pub fn flags(self, access: Access) -> i32 {
+        if access == Access::Copy {
+            libc::MAP_PRIVATE
+        } else {
+            libc::MAP_SHARED
+        }
+    }
+}
+
+/// Large pages need a privilege that few processes have.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub fn map_huge(_length: usize, _options: MapOptions, _log2: u8) -> Result<Span> {
+    Err(Error::unavailable("hugePages", "not on Windows"))
+}
+
+/// What sets the limit of [`lock_limit`].
+pub const LOCK_LIMIT: &str = "the least size of its working set";
+
+/// `GetProcessWorkingSetSize`: of its least size, in bytes, the process may lock all but a few pages.
+pub fn lock_limit() -> Option<u64> {
+    let (mut least, mut most, mut flags) = (0_usize, 0_usize, 0_u32);
+    // SAFETY: the call fills the numbers or fails.
+    let done = unsafe { GetProcessWorkingSetSizeEx(process(), &raw mut least, &raw mut most, &raw mut flags) };
+    (done != 0).then(|| u64::try_from(least).ok()).flatten()
 }
 
 /// Maps a range of a file at an address of the system's choice. Returns the whole pages; they are the caller's to unmap.

@@ -50,6 +50,11 @@ pub fn is_block_device(_kind: FileType) -> bool {
     false
 }
 
+/// Shared memory is no file here.
+pub fn is_shared_memory(_metadata: &Metadata) -> bool {
+    false
+}
+
 /// `ReadFile` at an offset.
 ///
 /// # Errors

@@ -1,0 +1,134 @@
+//! What Windows has nothing for, or what this package has not done there: refused, each with its reason.
+
+use std::ffi::CStr;
+use std::fs::File;
+
+use crate::error::{Error, Result};
+use crate::range::Span;
+
+/// The longest name of shared memory, in bytes, that would be asked for.
+pub const LONGEST_SHM_NAME: usize = 255;
+
+const NO_RESIZE: Error =
+    Error::Unavailable { feature: "maxLength", reason: "Windows adds no pages to a mapping, and takes none away" };
+
+/// Whether the system knows an advice.
+pub fn knows_advice(advice: i32) -> bool {
+    matches!(advice, libc::MADV_NORMAL | libc::MADV_WILLNEED)
+}
+
+/// Addresses to grow into cannot be taken.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub fn reserve_anywhere(_length: usize) -> Result<Span> {
+    Err(NO_RESIZE)
+}
+
+/// Pages cannot be moved.
+///
+/// # Safety
+/// None is needed.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub unsafe fn move_away(_from: Span, _to: Span) -> Result<()> {
+    Err(NO_RESIZE)
+}
+
+/// Writes zeros.
+///
+/// # Safety
+/// The caller owns every page of the range, which is private memory that can be written.
+pub unsafe fn clear(span: Span) {
+    let start = std::ptr::with_exposed_provenance_mut::<u8>(span.start());
+    // SAFETY: the caller's contract.
+    unsafe { std::ptr::write_bytes(start, 0, span.len()) };
+}
+
+/// There is no limit to the size of files but the disk.
+pub fn file_size_limit() -> u64 {
+    u64::MAX
+}
+
+/// Pages cannot be locked before they are in memory.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub fn mlock_on_fault(_span: Span) -> Result<()> {
+    Err(Error::unavailable("onFault", "Windows locks pages that are in memory, and no others"))
+}
+
+/// Nothing is dropped from the cache of files.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub fn drop_from_page_cache(_file: &File, _offset: u64, _length: u64) -> Result<()> {
+    Err(Error::unavailable("pageCache", "Windows drops nothing from its cache of files when asked"))
+}
+
+/// There is no `MAP_SYNC`.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub fn try_sync(_file: &File) -> Result<()> {
+    Err(Error::unavailable("mapSync", "only Linux has it"))
+}
+
+/// Large pages need a privilege that few processes have.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub fn prefer_huge_pages(_span: Span) -> Result<()> {
+    Err(Error::unavailable("hugePages", "not on Windows"))
+}
+
+/// Memory has no names.
+pub fn name_memory(_span: Span, _name: &CStr) -> bool {
+    false
+}
+
+/// There are no files without a name.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub fn memfd_create(_name: &CStr) -> Result<File> {
+    Err(Error::unavailable("memfd", "only Linux has it"))
+}
+
+/// There are no seals.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub fn add_seals(_file: &File, _seals: i32) -> Result<()> {
+    Err(Error::unavailable("seal", "only Linux has it"))
+}
+
+/// There are no seals.
+pub fn seals(_file: &File) -> Option<i32> {
+    None
+}
+
+/// A file is not opened again by its handle.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub fn open_again(_file: &File) -> Result<File> {
+    Err(Error::unavailable("seal", "only Linux has it"))
+}
+
+/// There is no POSIX shared memory.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub fn shm_open(_name: &CStr, _flags: i32, _mode: u32) -> Result<File> {
+    Err(Error::unavailable("Mapping.shared", "not on Windows"))
+}
+
+/// There is no POSIX shared memory.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub fn shm_unlink(_name: &CStr) -> Result<()> {
+    Err(Error::unavailable("Mapping.unlinkShared", "not on Windows"))
+}
