@@ -132,6 +132,7 @@ in_wine() {
   # shellcheck disable=SC2016
   timeout 180 chroot "$debian" /usr/bin/env -i \
     HOME=/root PATH=/usr/bin:/bin WINEDEBUG=-all XDG_RUNTIME_DIR=/tmp \
+    MMAP_NATIVE_BINARY='Z:\root\project\native\windows.node' \
     /bin/sh -c 'cd /root/project && exec wine "$@" >/root/out 2>/root/err </dev/null' sh "$@"
 }
 
@@ -142,9 +143,7 @@ rm -rf --one-file-system "$files"
 mkdir -p "$files/native" "$files/build"
 cp -r package.json dist "$files/"
 cp -r build/__test__ "$files/build/"
-cp native/binding.js "$files/native/"
-# The name under which the loader looks for it in Node.js of nodejs.org.
-cp "$addon" "$files/native/mmap-native.win32-x64-msvc.node"
+cp "$addon" "$files/native/windows.node"
 
 failed=0
 for version in "${versions[@]}"; do
