@@ -575,6 +575,10 @@ impl Registry {
 
     /// The owner of `span` is gone without a release: its pages stay as long as they are pinned.
     fn loosen(&mut self, span: Span, owner: u64) {
+        // A mapping that has got these addresses since is not cut.
+        if !self.overlapping(span).any(|segment| segment.tag.id == owner) {
+            return;
+        }
         for start in self.carve(span) {
             if self.segments.get(&start).is_some_and(|segment| segment.tag.id == owner) {
                 self.disown(start);
@@ -949,6 +953,20 @@ mod tests {
         assert!(lock().is_live(page(span, 1), None));
         drop(twin);
         assert!(is_free(page(span, 1)));
+    }
+
+    #[test]
+    fn an_owner_that_is_gone_does_not_cut_its_successor() {
+        let wide = map_anonymous(3 * page_size(), MapOptions::default()).unwrap();
+        let page = page(wide, 1);
+        let first = Owned::adopt(page, tag(page));
+        first.release().unwrap();
+        sys::reserve(page).unwrap();
+        let second = Owned::adopt(wide, tag(wide));
+        let before = census();
+        drop(first);
+        assert_eq!(census(), before);
+        second.release().unwrap();
     }
 
     #[test]
