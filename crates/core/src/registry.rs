@@ -920,7 +920,7 @@ mod tests {
     #[test]
     fn addresses_that_wait_to_be_unmapped_make_room() {
         let map = owned(1);
-        let pin = Pin::new(map.span()).unwrap();
+        let pin = Pin::new(map.held()).unwrap();
         map.release().unwrap();
         drop(pin);
         let calls = std::cell::Cell::new(0);
@@ -929,7 +929,7 @@ mod tests {
             if calls.get() == 1 {
                 Err(Error::system("mmap", libc::ENOMEM))
             } else {
-                Ok(is_free(map.span()))
+                Ok(is_free(map.held()))
             }
         });
         assert_eq!((result, calls.get()), (Ok(true), 2));

@@ -220,8 +220,8 @@ pub fn abandon(owner: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry;
     use crate::region::MapOptions;
+    use crate::registry;
 
     const MAIN: usize = 101;
     const WORKER: usize = 102;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use mmap_native_core::error::Error;
 use mmap_native_core::fault::Kind;
 use mmap_native_core::protect::Rights;
-use mmap_native_core::region::{self, Access, MapOptions, OpenRequest, Region, Source};
+use mmap_native_core::region::{self, Access, FlushMode, MapOptions, OpenRequest, Region, Source};
 use mmap_native_core::registry;
 use mmap_native_core::search::Needle;
 use mmap_native_core::sys;
@@ -133,7 +133,7 @@ fn look(region: &Region, random: &mut Random) {
 fn work(region: &Arc<Region>, random: &mut Random) {
     let (at, length) = (random.below(MOST * page()), random.below(8 * page()));
     match random.below(4) {
-        0 => drop(check(region.flush(at, length)).map(|flush| check(flush()))),
+        0 => drop(check(region.flush(at, length, FlushMode::Sync)).map(|flush| check(flush()))),
         1 => drop(check(region.prefetch(at, length, 0)).map(|prefetch| check(prefetch()))),
         2 => {
             let needle = Arc::new(Needle::new(&[255, 255]).unwrap());

@@ -1,8 +1,8 @@
 //! The system calls: one function each, no decisions.
 
-mod guard;
 #[cfg(unix)]
 mod futex;
+mod guard;
 #[cfg(unix)]
 mod shared;
 #[cfg(unix)]
@@ -23,9 +23,9 @@ mod windows_lacks;
 #[cfg(windows)]
 mod windows_std;
 
-pub use guard::{is_guarded, set_guard};
 #[cfg(unix)]
 pub use futex::*;
+pub use guard::{is_guarded, set_guard};
 #[cfg(unix)]
 pub use shared::*;
 #[cfg(unix)]
