@@ -2,6 +2,9 @@
 
 use std::ffi::CStr;
 use std::fs::File;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::range::Span;
@@ -132,3 +135,88 @@ pub fn shm_open(_name: &CStr, _flags: i32, _mode: u32) -> Result<File> {
 pub fn shm_unlink(_name: &CStr) -> Result<()> {
     Err(Error::unavailable("Mapping.unlinkShared", "not on Windows"))
 }
+
+/// How a wait for a cell of memory ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Somebody woke it.
+    Woken,
+    /// The cell had another value.
+    NotEqual,
+    /// The time was over.
+    TimedOut,
+    /// A signal came in between.
+    Signal,
+}
+
+/// `WaitOnAddress` knows cells of one process only.
+fn no_waiting() -> Error {
+    Error::unavailable("waiting for a cell", "Windows wakes nobody in another process")
+}
+
+/// What deadlines are in: the time since the first call.
+pub fn monotonic() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
+}
+
+/// Whether this system can wait.
+pub fn has_waiting() -> bool {
+    false
+}
+
+/// There is no such call here.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub fn futex_wait(_address: usize, _expected: u32, _deadline: Option<Duration>) -> Result<Wake> {
+    Err(no_waiting())
+}
+
+/// There is no such call here.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub fn futex_wake(_address: usize, _count: u32) -> Result<u32> {
+    Err(no_waiting())
+}
+
+/// There is no such call here.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub fn futex_compare(_address: usize, _expected: u32) -> Result<bool> {
+    Err(no_waiting())
+}
+
+/// There is no such call here.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub fn futex_move(_from: &AtomicU32, _expected: u32, _to: usize) -> Result<bool> {
+    Err(no_waiting())
+}
+
+/// Whether there is [`futex_wait_two`].
+pub fn has_wait_two() -> bool {
+    false
+}
+
+/// There is no such call here.
+///
+/// # Errors
+/// Always [`Error::Unavailable`].
+pub fn futex_wait_two(_interrupt: &AtomicU32, _address: usize, _expected: u32) -> Result<Option<Wake>> {
+    Err(no_waiting())
+}
+
+/// Sets an interrupt, for which nobody waits.
+pub fn futex_interrupt(interrupt: &AtomicU32, value: u32) {
+    interrupt.store(value, Ordering::SeqCst);
+}
+
+/// There are no signals.
+pub fn block_signals() {}
+
+/// The system starts to write when `FlushViewOfFile` is called: there is nothing to add.
+pub fn start_writing(_file: &File, _offset: u64, _length: usize) {}
