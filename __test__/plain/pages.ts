@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { Mapping, type ViewConstructor, pageSize } from 'mmap-native'
 import { newFile, pattern } from './support/files'
 import { check } from './support/harness'
+import { noAdvice } from './support/platform'
 
 const SIZE = 5 * pageSize + 300
 const contents = pattern(SIZE)
@@ -40,15 +41,19 @@ check('a mapping is iterated over in chunks', () => {
   )
 })
 
-check('advice is given, or refused, by name', () => {
-  using mapping = Mapping.open(newFile(contents), { access: 'copy' })
-  assert.equal(mapping.advise('random', pageSize - 1, 2), 2 * pageSize)
-  mapping.write('mine')
-  assert.throws(() => mapping.advise('dontneed'), { code: 'EPERM' })
-  assert.equal(mapping.read(0, 4).toString(), 'mine')
-  assert.ok(Mapping.supports('willneed'))
-  assert.throws(() => Mapping.supports('wilneed' as 'willneed'), { code: 'ERR_INVALID_ARG_VALUE' })
-})
+check(
+  'advice is given, or refused, by name',
+  () => {
+    using mapping = Mapping.open(newFile(contents), { access: 'copy' })
+    assert.equal(mapping.advise('random', pageSize - 1, 2), 2 * pageSize)
+    mapping.write('mine')
+    assert.throws(() => mapping.advise('dontneed'), { code: 'EPERM' })
+    assert.equal(mapping.read(0, 4).toString(), 'mine')
+    assert.ok(Mapping.supports('willneed'))
+    assert.throws(() => Mapping.supports('wilneed' as 'willneed'), { code: 'ERR_INVALID_ARG_VALUE' })
+  },
+  noAdvice,
+)
 
 check('residency() counts pages, and lock() and unlock() keep them and let go', async () => {
   using mapping = Mapping.open(newFile(contents))

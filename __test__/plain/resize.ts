@@ -6,6 +6,7 @@ import { inChild } from './support/child'
 import { newFile, pattern } from './support/files'
 import { check } from './support/harness'
 import { kinds } from './support/kinds'
+import { noResize } from './support/platform'
 
 const SIZE = 2 * pageSize + 300
 const ROOM = 64 * pageSize
@@ -32,7 +33,7 @@ for (const { views, skip } of kinds) {
       mapping.view(Uint32Array, ROOM - 8)[1] = 0x64636261
       assert.equal(readFileSync(path).toString('latin1', ROOM - 4), 'abcd')
     },
-    skip,
+    skip ?? noResize,
   )
 
   check(
@@ -55,7 +56,7 @@ for (const { views, skip } of kinds) {
         ['closed'],
       )
     },
-    skip,
+    skip ?? noResize,
   )
 
   check(
@@ -73,49 +74,61 @@ for (const { views, skip } of kinds) {
       assert.ok(moves.size <= 12)
       assert.equal(mapping.faults.count, 0)
     },
-    skip,
+    skip ?? noResize,
   )
 }
 
-check('a mapping follows a file that grows, and one that is cut off', () => {
-  const path = newFile('one\n')
-  using mapping = Mapping.open(path, { maxLength: 2 ** 40 })
-  appendFileSync(path, 'two\n')
-  assert.equal(mapping.length, 4)
-  assert.equal(mapping.resize(), 8)
-  assert.deepEqual([...mapping.lines({ encoding: 'utf8' })], ['one', 'two'])
-  truncateSync(path, 3)
-  assert.equal(mapping.resize(), 3)
-  assert.equal(mapping.bytes.toString(), 'one')
-  assert.throws(() => mapping.resize(4), { code: 'ERR_OUT_OF_RANGE' })
-  assert.equal(mapping.faults.count, 0)
-})
+check(
+  'a mapping follows a file that grows, and one that is cut off',
+  () => {
+    const path = newFile('one\n')
+    using mapping = Mapping.open(path, { maxLength: 2 ** 40 })
+    appendFileSync(path, 'two\n')
+    assert.equal(mapping.length, 4)
+    assert.equal(mapping.resize(), 8)
+    assert.deepEqual([...mapping.lines({ encoding: 'utf8' })], ['one', 'two'])
+    truncateSync(path, 3)
+    assert.equal(mapping.resize(), 3)
+    assert.equal(mapping.bytes.toString(), 'one')
+    assert.throws(() => mapping.resize(4), { code: 'ERR_OUT_OF_RANGE' })
+    assert.equal(mapping.faults.count, 0)
+  },
+  noResize,
+)
 
-check('work in the thread pool goes on while a mapping is resized', async () => {
-  using mapping = Mapping.open(newFile(contents), { access: 'write', maxLength: ROOM * 16, ...quiet })
-  for (let round = 0; round < 20; round++) {
-    mapping.resize(ROOM * 16)
-    const work = [mapping.flush(), mapping.prefetch(), mapping.find('not there')]
-    mapping.resize(SIZE)
-    for (const result of await Promise.allSettled(work))
-      if (result.status === 'rejected')
-        assert.equal((result.reason as { code: string }).code, 'ERR_OUT_OF_RANGE')
-  }
-  assert.ok(mapping.read(0, SIZE).equals(contents))
-})
+check(
+  'work in the thread pool goes on while a mapping is resized',
+  async () => {
+    using mapping = Mapping.open(newFile(contents), { access: 'write', maxLength: ROOM * 16, ...quiet })
+    for (let round = 0; round < 20; round++) {
+      mapping.resize(ROOM * 16)
+      const work = [mapping.flush(), mapping.prefetch(), mapping.find('not there')]
+      mapping.resize(SIZE)
+      for (const result of await Promise.allSettled(work))
+        if (result.status === 'rejected')
+          assert.equal((result.reason as { code: string }).code, 'ERR_OUT_OF_RANGE')
+    }
+    assert.ok(mapping.read(0, SIZE).equals(contents))
+  },
+  noResize,
+)
 
-check('errors name what is wrong, and change nothing', () => {
-  const path = newFile(contents)
-  using mapping = Mapping.open(path, { access: 'write', maxLength: ROOM })
-  assert.throws(() => mapping.resize(ROOM + 1), { code: 'ERR_OUT_OF_RANGE', message: /maxLength/ })
-  assert.throws(() => mapping.resize('1' as unknown as number), { code: 'ERR_INVALID_ARG_TYPE' })
-  assert.throws(() => mapping.resize(-1), { code: 'ERR_OUT_OF_RANGE' })
-  assert.throws(() => mapping.protect('none', 1), { code: 'ERR_OUT_OF_RANGE' })
-  assert.ok(readFileSync(path).equals(contents))
-  assert.equal(mapping.length, SIZE)
-  mapping.unmap()
-  assert.throws(() => mapping.resize(1), { code: 'ERR_MAPPING_CLOSED' })
-})
+check(
+  'errors name what is wrong, and change nothing',
+  () => {
+    const path = newFile(contents)
+    using mapping = Mapping.open(path, { access: 'write', maxLength: ROOM })
+    assert.throws(() => mapping.resize(ROOM + 1), { code: 'ERR_OUT_OF_RANGE', message: /maxLength/ })
+    assert.throws(() => mapping.resize('1' as unknown as number), { code: 'ERR_INVALID_ARG_TYPE' })
+    assert.throws(() => mapping.resize(-1), { code: 'ERR_OUT_OF_RANGE' })
+    assert.throws(() => mapping.protect('none', 1), { code: 'ERR_OUT_OF_RANGE' })
+    assert.ok(readFileSync(path).equals(contents))
+    assert.equal(mapping.length, SIZE)
+    mapping.unmap()
+    assert.throws(() => mapping.resize(1), { code: 'ERR_MAPPING_CLOSED' })
+  },
+  noResize,
+)
 
 check('protect() takes rights away and gives them back', () => {
   using mapping = Mapping.open(newFile(contents), { access: 'write', ...quiet })
@@ -152,5 +165,5 @@ inChild(
     add()
     console.log(sum === 50 * (ROOM + pageSize))
   },
-  { prints: ['true'] },
+  { prints: ['true'], skip: noResize },
 )

@@ -7,6 +7,7 @@ import { Mapping, type MappingToken } from 'mmap-native'
 import { newFile, pattern } from './support/files'
 import { check, chosen } from './support/harness'
 import { noProc } from './support/memory'
+import { noSharedMemory, noWaiting } from './support/platform'
 
 interface Task {
   token: MappingToken
@@ -36,17 +37,21 @@ async function inWorker(mapping: Mapping, waits: boolean): Promise<void> {
   await worker.terminate()
 }
 
-check('shared memory by name', () => {
-  const name = `/mn-plain-${process.pid}`
-  const one = Mapping.shared(name, 4096, { create: 'exclusive' })
-  const two = Mapping.shared(name)
-  one.write('seen', 50)
-  assert.equal(two.read(50, 4).toString(), 'seen')
-  Mapping.unlinkShared(name)
-  assert.throws(() => Mapping.shared(name), { code: 'ENOENT' })
-  one.unmap()
-  two.unmap()
-})
+check(
+  'shared memory by name',
+  () => {
+    const name = `/mn-plain-${process.pid}`
+    const one = Mapping.shared(name, 4096, { create: 'exclusive' })
+    const two = Mapping.shared(name)
+    one.write('seen', 50)
+    assert.equal(two.read(50, 4).toString(), 'seen')
+    Mapping.unlinkShared(name)
+    assert.throws(() => Mapping.shared(name), { code: 'ENOENT' })
+    one.unmap()
+    two.unmap()
+  },
+  noSharedMemory,
+)
 
 check(
   'a file without a name, and its seals',
@@ -62,37 +67,49 @@ check(
   noProc,
 )
 
-check('a worker attaches by a token', async () => {
-  const mapping = Mapping.open(newFile(pattern(4096).fill(0)), { access: 'write' })
-  await inWorker(mapping, false)
-  assert.equal(mapping.read(100, 6).toString(), 'worker')
-  mapping.unmap()
-})
+check(
+  'a worker attaches by a token',
+  async () => {
+    const mapping = Mapping.open(newFile(pattern(4096).fill(0)), { access: 'write' })
+    await inWorker(mapping, false)
+    assert.equal(mapping.read(100, 6).toString(), 'worker')
+    mapping.unmap()
+  },
+  noWaiting,
+)
 
-check('a worker waits, and this thread notifies', async () => {
-  const mapping = Mapping.anonymous(4096)
-  await inWorker(mapping, true)
-  assert.equal(mapping.view(Int32Array)[1], 1)
-  mapping.unmap()
-})
+check(
+  'a worker waits, and this thread notifies',
+  async () => {
+    const mapping = Mapping.anonymous(4096)
+    await inWorker(mapping, true)
+    assert.equal(mapping.view(Int32Array)[1], 1)
+    mapping.unmap()
+  },
+  noWaiting,
+)
 
-check('asynchronous waits end in every way', async () => {
-  const mapping = Mapping.anonymous(4096)
-  const wait = mapping.waitAsync(0, 0)
-  assert.equal(mapping.notify(0), 1)
-  assert.equal(await wait, 'ok')
-  assert.equal(await mapping.waitAsync(0, 1), 'not-equal')
-  assert.equal(await mapping.waitAsync(0, 0, { timeout: 5 }), 'timed-out')
-  const controller = new AbortController()
-  const aborted = assert.rejects(mapping.waitAsync(0, 0, { signal: controller.signal }), {
-    name: 'AbortError',
-  })
-  controller.abort()
-  await aborted
-  const closed = assert.rejects(mapping.waitAsync(0, 0), { code: 'ERR_MAPPING_CLOSED' })
-  mapping.unmap()
-  await closed
-})
+check(
+  'asynchronous waits end in every way',
+  async () => {
+    const mapping = Mapping.anonymous(4096)
+    const wait = mapping.waitAsync(0, 0)
+    assert.equal(mapping.notify(0), 1)
+    assert.equal(await wait, 'ok')
+    assert.equal(await mapping.waitAsync(0, 1), 'not-equal')
+    assert.equal(await mapping.waitAsync(0, 0, { timeout: 5 }), 'timed-out')
+    const controller = new AbortController()
+    const aborted = assert.rejects(mapping.waitAsync(0, 0, { signal: controller.signal }), {
+      name: 'AbortError',
+    })
+    controller.abort()
+    await aborted
+    const closed = assert.rejects(mapping.waitAsync(0, 0), { code: 'ERR_MAPPING_CLOSED' })
+    mapping.unmap()
+    await closed
+  },
+  noWaiting,
+)
 
 check('a token of a mapping that is gone is an error, and a Mapping is not cloned', () => {
   const mapping = Mapping.anonymous(10)

@@ -15,6 +15,14 @@ export const noParts = isWindows ? 'Windows unmaps only whole mappings' : undefi
 export const noFixed =
   (MAP_FIXED as number | undefined) === undefined ? 'there is no MAP_FIXED here' : undefined
 
+export const noResize = isWindows ? 'Windows adds no pages to a mapping, and takes none away' : undefined
+
+export const noSharedMemory = isWindows ? 'Windows has no POSIX shared memory' : undefined
+
+export const noWaiting = isWindows ? 'Windows wakes nobody in another process' : undefined
+
+export const noAdvice = isWindows ? "Windows has no advice but 'willneed'" : undefined
+
 export const noSignals = isWindows ? 'Windows has no SIGBUS' : undefined
 
 /** The `errno` of Node's errors with this code: libuv's number, which is C's own but on Windows. */

@@ -21,7 +21,7 @@ use std::os::windows::io::{AsRawHandle, FromRawHandle};
 use std::sync::OnceLock;
 
 use windows_sys::Win32::Foundation::{
-    CloseHandle, DuplicateHandle, GetLastError, DUPLICATE_SAME_ACCESS, ERROR_ACCESS_DENIED, HANDLE,
+    CloseHandle, DuplicateHandle, GetLastError, DUPLICATE_SAME_ACCESS, ERROR_ACCESS_DENIED, ERROR_NOT_LOCKED, HANDLE,
     INVALID_HANDLE_VALUE,
 };
 use windows_sys::Win32::Storage::FileSystem::{GetFileSizeEx, GetFileType, FILE_TYPE_DISK};
@@ -835,14 +835,20 @@ pub fn mlock(span: Span) -> Result<()> {
     Ok(())
 }
 
-/// `VirtualUnlock`.
+/// `VirtualUnlock`. Pages that are not locked are no error, as in POSIX.
 ///
 /// # Errors
-/// `ENOMEM` for pages that are not locked.
+/// `ENOMEM` when a page is not mapped.
 pub fn munlock(span: Span) -> Result<()> {
-    for (part, _) in pieces(span) {
-        // SAFETY: as for mlock.
-        check("munlock", unsafe { VirtualUnlock(at(part.start()), part.len()) })?;
+    for page in span.pieces(page_size()) {
+        // SAFETY: as for mlock. The call stops at the first page that is not locked: one at a time.
+        if unsafe { VirtualUnlock(at(page.start()), page.len()) } != 0 {
+            continue;
+        }
+        // SAFETY: the thread's own value.
+        if unsafe { GetLastError() } != ERROR_NOT_LOCKED {
+            return Err(Error::last("munlock"));
+        }
     }
     Ok(())
 }
