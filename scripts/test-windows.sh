@@ -15,8 +15,8 @@
 #
 # What is installed and built is kept outside the repository, in
 # $MMAP_NATIVE_CACHE or else mmap-native in the user's cache directory: about
-# 2 GB. The first run takes some ten minutes. It is safe to delete when nothing
-# is mounted in it any more, which is so when no run is on.
+# 2 GB. The first run takes some ten minutes. It is safe to delete when no
+# run is on.
 #
 # Standard output has one line for each version: "ok", or "FAILED" with the
 # output of what failed. The exit status is 1 if anything FAILED, and 2 if the
@@ -101,7 +101,8 @@ fi
 unmount() {
   local folder
   for folder in "$debian/proc" "$debian/dev" "$debian.new/proc" "$debian.new/dev"; do
-    if mountpoint -q "$folder"; then umount "$folder" || say "$folder is still mounted"; fi
+    # A server of Wine's that is about to end may still use it.
+    if mountpoint -q "$folder"; then umount --lazy "$folder" || say "$folder is still mounted"; fi
   done
 }
 trap unmount EXIT
