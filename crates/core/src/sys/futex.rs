@@ -58,7 +58,8 @@ mod linux {
     }
 
     fn timespec(time: Duration) -> libc::timespec {
-        let tv_sec = libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX);
+        // Longer is for ever.
+        let tv_sec = i32::try_from(time.as_secs()).unwrap_or(i32::MAX).into();
         #[allow(clippy::unnecessary_fallible_conversions)] // the type differs between platforms
         let tv_nsec = libc::c_long::try_from(time.subsec_nanos()).unwrap_or(0);
         libc::timespec { tv_sec, tv_nsec }

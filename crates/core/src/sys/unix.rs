@@ -935,7 +935,7 @@ pub fn hugetlbfs_page_size(fd: RawFd) -> Option<usize> {
     }
     // SAFETY: filled by the successful call.
     let stat = unsafe { stat.assume_init() };
-    #[allow(clippy::unnecessary_cast)] // the type of f_type differs between platforms
+    #[allow(clippy::unnecessary_cast, clippy::cast_possible_wrap)] // the type of f_type differs between platforms
     let is_hugetlbfs = stat.f_type as i64 == libc::HUGETLBFS_MAGIC as i64;
     is_hugetlbfs.then(|| usize::try_from(stat.f_bsize).ok()).flatten()
 }
