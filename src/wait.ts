@@ -1,5 +1,4 @@
 /** Waiting for a 32-bit cell of a mapping, across threads and processes. */
-import { isMainThread } from 'node:worker_threads'
 import { aborted, closed, fromNative, mainThread, outOfRange, unavailable } from './errors'
 import { native, type Handle } from './native'
 import * as validate from './validate'
@@ -51,6 +50,11 @@ export function cell(offset: unknown, length: number, start: number): number {
   return at
 }
 
+/** Loaded when it is asked for: it takes longer to load than all of this package. */
+function isMainThread(): boolean {
+  return (require('node:worker_threads') as typeof import('node:worker_threads')).isMainThread
+}
+
 function milliseconds(value: unknown): number {
   if (value === undefined || value === Infinity) return Infinity
   if (typeof value === 'number' && !(value >= 0)) throw outOfRange('options.timeout', '>= 0', value)
@@ -69,7 +73,7 @@ export function wait(handle: Handle, offset: number, value: unknown, options: un
   const given = validate.options(options, ['timeout', 'allowMainThread'])
   const timeout = milliseconds(given.timeout)
   const { allowMainThread = false } = given
-  if (!validate.boolean('options.allowMainThread', allowMainThread) && isMainThread) throw mainThread()
+  if (!validate.boolean('options.allowMainThread', allowMainThread) && isMainThread()) throw mainThread()
   const end = performance.now() + timeout
   for (let isFirst = true; ; isFirst = false) {
     const left = Math.max(0, end - performance.now())
