@@ -635,6 +635,37 @@ test('a mapping of less than four bytes has no cell', async (t) => {
   t.is((await rejection(mapping.waitAsync(0, 0))).code, 'ERR_OUT_OF_RANGE')
 })
 
+onLinux(
+  'waits for memory that moves end, as nobody finds them there; those of the next line are found',
+  async (t) => {
+    const mapping = memory(t)
+    const before = mapping.waitAsync(0, 0)
+    const { address } = mapping
+    while (mapping.address === address) mapping.resize(8 * mapping.length)
+    t.is(await before, 'ok')
+    const after = mapping.waitAsync(0, 0)
+    t.is(mapping.notify(0), 1)
+    t.is(await after, 'ok')
+  },
+)
+
+onLinux('a cell of memory that may only be read, or not at all, is EACCES', async (t) => {
+  const mapping = memory(t)
+  for (const access of ['read', 'none'] as const) {
+    mapping.protect(access)
+    t.is(errorOf(() => mapping.notify(0)).code, 'EACCES')
+    t.is(errorOf(() => mapping.wait(0, 0, { timeout: 1, allowMainThread: true })).code, 'EACCES')
+    t.is((await rejection(mapping.waitAsync(0, 0))).code, 'EACCES')
+  }
+})
+
+test('what only looks like a signal is refused before the wait begins', async (t) => {
+  const mapping = memory(t)
+  const signal = { aborted: false } as AbortSignal
+  t.is((await rejection(mapping.waitAsync(0, 0, { signal }))).code, 'ERR_INVALID_ARG_TYPE')
+  t.is(mapping.notify(0), 0)
+})
+
 onLinux('a thousand waits, each ended in another way, leave nothing behind', async (t) => {
   const { code, stdout, stderr } = await runScript(
     `const { growth } = require('./build/__test__/support/leaks.js')

@@ -59,8 +59,12 @@ impl Region {
     /// As [`pin`](Region::pin); `EINVAL` for an offset that is no multiple of 4; [`Error::Fault`] for a cell that is not the
     /// file's any more.
     pub fn wait(&self, offset: u64, expected: i32, timeout: Option<Duration>) -> Result<Outcome> {
-        let pin = self.cell(offset)?;
         let deadline = timeout.and_then(|timeout| sys::monotonic().checked_add(timeout));
+        self.anew(|| self.wait_until(offset, expected, deadline))
+    }
+
+    fn wait_until(&self, offset: u64, expected: i32, deadline: Option<Duration>) -> Result<Outcome> {
+        let pin = self.cell(offset)?;
         self.verify(pin.span())?;
         let mut is_first = true;
         loop {
@@ -82,6 +86,10 @@ impl Region {
     /// # Errors
     /// As [`wait`](Region::wait); `EACCES` for a region with access 'read', whose memory the kernel does not take for this.
     pub fn notify(&self, offset: u64, count: u32) -> Result<u32> {
+        self.anew(|| self.notify_once(offset, count))
+    }
+
+    fn notify_once(&self, offset: u64, count: u32) -> Result<u32> {
         let pin = self.cell(offset)?;
         if self.access() == Access::Read {
             return Err(Error::refused("futex", libc::EACCES, "the mapping has access 'read'"));
@@ -94,6 +102,12 @@ impl Region {
         self.explained(pin.span(), || sys::futex_wake(pin.span().start(), count))
     }
 
+    /// Why a cell of pages that may not be written cannot be waited for.
+    fn unwritable(&self, cell: Span) -> Option<Error> {
+        let parts = self.parts(cell).ok()?;
+        parts.iter().all(|(_, tag)| tag.prot & libc::PROT_WRITE == 0).then(|| self.protected(cell, libc::PROT_WRITE))
+    }
+
     /// A call on a cell; `EFAULT` is explained.
     pub(crate) fn explained<T>(&self, cell: Span, call: impl Fn() -> Result<T>) -> Result<T> {
         let mut looks = 0_u32;
@@ -104,7 +118,8 @@ impl Region {
                     self.bring_in(page, sys::can_populate())?;
                     looks = looks.saturating_add(1);
                     if looks == LOOKS {
-                        return Err(error);
+                        // The kernel takes private memory that may only be read for none at all.
+                        return Err(self.unwritable(cell).unwrap_or(error));
                     }
                 }
                 result => return result,
@@ -116,6 +131,7 @@ impl Region {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protect::Rights;
     use crate::region::MapOptions;
     use std::sync::Arc;
 
@@ -159,6 +175,10 @@ mod tests {
     #[test]
     fn cells_that_are_none() {
         let region = region();
+        region.protect(Rights::Read, 0, 8192).unwrap();
+        assert_eq!(region.wait(0, 0, SHORT).unwrap_err().errno(), Some(libc::EACCES));
+        assert_eq!(region.notify(0, 1).unwrap_err().errno(), Some(libc::EACCES));
+        region.protect(Rights::Write, 0, 8192).unwrap();
         assert_eq!(region.wait(2, 0, SHORT).unwrap_err().errno(), Some(libc::EINVAL));
         assert!(matches!(region.wait(8189, 0, SHORT), Err(Error::OutOfRange { .. })));
         assert!(matches!(region.notify(u64::MAX, 1), Err(Error::OutOfRange { .. })));

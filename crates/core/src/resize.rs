@@ -23,6 +23,7 @@ use crate::range::{round_down, round_up, Layout, Span};
 use crate::region::{grow, size_of, Access, MapOptions, Region};
 use crate::registry::{self, MappedFile, Owned, Pin, Registry, Tag, Unpinnable, Withheld};
 use crate::sys;
+use crate::waiters;
 
 /// Grows with every resize of any region: who keeps a length looks here whether it may be another one.
 pub static RESIZES: AtomicU32 = AtomicU32::new(0);
@@ -210,6 +211,7 @@ impl Region {
     /// the like from the file, `ENOMEM` from the kernel, `ENOTSUP` for huge pages. File and region are then as before.
     pub fn resize(&self, length: Option<u64>) -> Result<()> {
         let turn = self.growth.turn.lock();
+        let moves = self.moves();
         if self.is_closed() {
             return Err(Error::Closed);
         }
@@ -244,7 +246,11 @@ impl Region {
         }
         RESIZES.fetch_add(1, Ordering::Release);
         self.show_name();
+        let has_moved = self.moves() != moves;
         drop(turn);
+        if has_moved {
+            waiters::moved(self);
+        }
         changed
     }
 
@@ -438,6 +444,20 @@ impl Region {
         extent.breaks = extent.breaks.saturating_add(1);
         extent.moves = extent.moves.saturating_add(1);
         Ok(())
+    }
+
+    /// Does `call`, which may find its bytes gone; anew, if some were cut off or moved meanwhile: they are elsewhere, or out of range.
+    ///
+    /// # Errors
+    /// Those of `call`.
+    pub(crate) fn anew<T>(&self, call: impl Fn() -> Result<T>) -> Result<T> {
+        loop {
+            let breaks = self.extent.read().breaks;
+            match call() {
+                Err(Error::Closed) if self.extent.read().breaks != breaks => {}
+                result => return result,
+            }
+        }
     }
 
     /// Does `work` with a pinned range, which needs the protection `prot` (`PROT_*`); again, if bytes of the region were cut off or

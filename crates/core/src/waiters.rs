@@ -52,6 +52,7 @@ mod interrupt {
     pub const NONE: u32 = 0;
     pub const CANCELLED: u32 = 1;
     pub const NOT_EQUAL: u32 = 2;
+    pub const MOVED: u32 = 3;
 }
 
 /// How far a thread has come with a job.
@@ -109,24 +110,34 @@ pub fn start(
     done: impl FnOnce(u64, Result<Outcome>) + Send + 'static,
 ) -> Result<Option<u64>> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    let pin = region.cell(offset)?;
-    let (cell, expected) = (pin.span(), expected.cast_unsigned());
-    region.verify(cell)?;
-    let is_equal = || region.explained(cell, || sys::futex_compare(cell.start(), expected));
-    if !is_equal()? {
+    let moves = region.moves();
+    let expected = expected.cast_unsigned();
+    let compare = |cell: Span| region.explained(cell, || sys::futex_compare(cell.start(), expected));
+    let (pin, is_equal) = region.anew(|| {
+        let pin = region.cell(offset)?;
+        region.verify(pin.span())?;
+        let is_equal = compare(pin.span())?;
+        Ok((pin, is_equal))
+    })?;
+    if !is_equal {
         return Ok(None);
     }
+    let cell = pin.span();
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let job = Job { id, region: region.clone(), pin, expected, step: Step::Called, done: Box::new(done) };
     let station = call(job, owner)?;
     if sys::has_wait_two() {
         region.explained(cell, || station.send(id, cell.start())).inspect_err(|_| cancel(id))?;
         // Who changed it before the thread was at the cell may have found nobody to wake.
-        if !is_equal().inspect_err(|_| cancel(id))? {
+        if !compare(cell).inspect_err(|_| cancel(id))? {
             interrupt(id, interrupt::NOT_EQUAL);
         }
         // The next one is not to wait for a thread to come up. Without it, it does.
         let _ = POOL.lock().make_ready();
+    }
+    // Who moved it before the wait was among those under way has not found it.
+    if region.moves() != moves {
+        interrupt(id, interrupt::MOVED);
     }
     Ok(Some(id))
 }
@@ -140,6 +151,17 @@ fn interrupt(id: u64, value: u32) {
     let pool = POOL.lock();
     if let Some((_, station)) = pool.running.get(&id) {
         sys::futex_interrupt(&station.interrupt, value);
+    }
+}
+
+/// A region has moved: who notifies its cells finds nobody at the addresses that they had. Its waits end as woken, to look again.
+pub(crate) fn moved(region: &Region) {
+    let pool = POOL.lock();
+    for (_, station) in pool.running.values() {
+        let is_its = station.job.lock().as_ref().is_some_and(|job| job.region.id() == region.id());
+        if is_its {
+            sys::futex_interrupt(&station.interrupt, interrupt::MOVED);
+        }
     }
 }
 
@@ -166,7 +188,9 @@ fn call(job: Job, owner: usize) -> Result<Arc<Station>> {
     *station.job.lock() = Some(job);
     if !sys::has_wait_two() {
         let station = station.clone();
-        if let Err(error) = launch(move || station.attend_in_slices()) {
+        if let Err(error) = launch(move || {
+            station.attend_in_slices();
+        }) {
             pool.threads = pool.threads.saturating_sub(1);
             return Err(error);
         }
@@ -296,11 +320,11 @@ impl Station {
     }
 
     /// The same for one wait, where nothing but time interrupts it.
-    fn attend_in_slices(self: &Arc<Self>) {
+    fn attend_in_slices(self: &Arc<Self>) -> bool {
         let Some((region, cell, expected)) =
             self.job.lock().as_ref().map(|job| (job.region.clone(), job.pin.span(), job.expected))
         else {
-            return;
+            return true;
         };
         let outcome = loop {
             if self.interrupt.load(Ordering::SeqCst) != interrupt::NONE {
@@ -314,13 +338,13 @@ impl Station {
             }
         };
         drop(region);
-        self.finish(outcome);
+        self.finish(outcome)
     }
 
     /// What a wait is that was interrupted; without that, the value of the cell has changed.
     fn verdict(&self) -> Outcome {
         match self.interrupt.load(Ordering::SeqCst) {
-            interrupt::NONE => Outcome::Woken,
+            interrupt::NONE | interrupt::MOVED => Outcome::Woken,
             interrupt::NOT_EQUAL => Outcome::NotEqual,
             _ => Outcome::Cancelled,
         }
@@ -409,6 +433,24 @@ mod tests {
     }
 
     #[test]
+    fn region_that_moves_wakes_its_waits() {
+        let (region, other) = (region(), region());
+        let (id, ended) = start_one(&region, 1);
+        let (others, ended_other) = start_one(&other, 1);
+        let mut length = 8192;
+        while region.moves() == 0 {
+            length *= 8;
+            region.resize(Some(length)).unwrap();
+        }
+        assert_eq!(end_of(&ended), (id, Ok(Outcome::Woken)));
+        let (id, ended) = start_one(&region, 1);
+        assert_eq!(region.notify(0, 1), Ok(1));
+        assert_eq!(end_of(&ended), (id, Ok(Outcome::Woken)));
+        cancel(others);
+        assert_eq!(end_of(&ended_other), (others, Ok(Outcome::Cancelled)));
+    }
+
+    #[test]
     fn value_that_is_another() {
         let region = region();
         assert_eq!(start(&region, 4, 1, 1, |_, _| {}), Ok(None));
@@ -460,7 +502,12 @@ mod tests {
                 Some(Job { id: 0, region: region.clone(), pin, expected: 0, step: Step::Called, done });
             POOL.lock().threads += 1;
             let its = station.clone();
-            let thread = std::thread::spawn(move || its.attend_in_slices());
+            // An idle station has a thread: the tests beside this one may take it.
+            std::thread::spawn(move || {
+                if its.attend_in_slices() {
+                    while its.attend() {}
+                }
+            });
             if cancels {
                 station.interrupt.store(interrupt::CANCELLED, Ordering::SeqCst);
             } else {
@@ -468,7 +515,6 @@ mod tests {
             }
             let expected = if cancels { Outcome::Cancelled } else { Outcome::Woken };
             assert_eq!(end_of(&ended), (0, Ok(expected)));
-            thread.join().unwrap();
         }
     }
 
@@ -487,14 +533,9 @@ mod tests {
         assert_eq!(station.job.lock().as_ref().map(|job| job.step), Some(Step::Go));
         POOL.lock().threads += 1;
         let its = station.clone();
-        let thread = std::thread::spawn(move || its.attend());
+        // It stays with its thread when it is idle, as the tests beside this one may take it.
+        std::thread::spawn(move || while its.attend() {});
         while region.notify(0, 1) == Ok(0) {}
         assert_eq!(end_of(&ended), (0, Ok(Outcome::Woken)));
-        // It is idle now, and nobody's: it goes on to the next wait when there is one.
-        if !thread.join().unwrap() {
-            return;
-        }
-        POOL.lock().idle.retain(|one| !Arc::ptr_eq(one, &station));
-        POOL.lock().threads -= 1;
     }
 }
