@@ -1,5 +1,6 @@
 /** `resize()`: files and mappings that grow and shrink, and what becomes of the views handed out before. */
 import { execFileSync, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import {
   appendFileSync,
   openSync,
@@ -21,6 +22,7 @@ import { mappedIn, smapsField } from './support/maps'
 import { patternOf } from './support/random'
 import { PRIVATE_MEMORY, READ_WRITE, linux } from './support/raw'
 import { shared } from './support/scenario'
+import { said, startWorker } from './support/worker'
 
 const PAGE = pageSize
 const SIZE = 4 * PAGE
@@ -820,6 +822,47 @@ test('work in the thread pool goes on with what there is: a result, or ERR_OUT_O
   }
   t.deepEqual(kinds(mapping), [])
 })
+
+linuxAlone(
+  "what counts, locks and drops pages does not take another thread's resize for unmap()",
+  async (t) => {
+    using mapping = Mapping.memfd(64 * PAGE, { maxLength: 128 * PAGE })
+    const stop = new Int32Array(new SharedArrayBuffer(4))
+    const worker = startWorker(
+      `const { token, stop, PAGE } = workerData
+     const mapping = Mapping.attach(token)
+     say('here')
+     while (Atomics.load(stop, 0) === 0) for (const pages of [1, 64, 128]) mapping.resize(pages * PAGE)
+     mapping.unmap()`,
+      { token: mapping.share(), stop, PAGE },
+    )
+    const ended = once(worker, 'exit')
+    await said(worker)
+    const codes = new Set<string | undefined>()
+    const attempt = async (call: () => unknown) => {
+      try {
+        await call()
+      } catch (error) {
+        codes.add((error as NodeJS.ErrnoException).code)
+      }
+    }
+    const end = performance.now() + 1000
+    while (performance.now() < end) {
+      await attempt(() => mapping.statSync())
+      await attempt(() => mapping.stat())
+      await attempt(() => mapping.residency())
+      await attempt(() => mapping.evict())
+      await attempt(() => mapping.lock(0, PAGE))
+      await attempt(() => mapping.unlock())
+      await attempt(() => mapping.notify(32 * PAGE))
+      await attempt(() => [...mapping.chunks({ size: PAGE })])
+    }
+    Atomics.store(stop, 0, 1)
+    await ended
+    codes.delete('ERR_OUT_OF_RANGE')
+    t.deepEqual([...codes], [])
+  },
+)
 
 linuxAlone('work in the thread pool goes on when the mapping moves, and finds what there is', async (t) => {
   for (let round = 0; round < 5; round++) {

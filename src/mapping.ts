@@ -638,6 +638,9 @@ export class Mapping implements Disposable {
     const count = length === undefined ? room : validate.integer('length', length, 0, room)
 
     const [buffer, at] = this.#window(start, count * size)
+    // Another thread has cut bytes off since the length was asked for.
+    if (at + count * size > buffer.byteLength)
+      throw outOfRange('length', `<= ${this.length}`, start + count * size)
     if (Class.prototype instanceof Buffer || constructor === Buffer)
       return Buffer.from(buffer as ArrayBuffer, at, count)
     return new Class(buffer as ArrayBuffer, at, count)

@@ -48,32 +48,34 @@ impl Region {
         behind: u64,
         page_cache: bool,
     ) -> Result<impl FnOnce() -> Result<Eviction> + Send + 'static> {
-        let pin = self.pin(offset, length)?;
+        self.pin(offset, length)?;
         let region = self.clone();
         Ok(move || {
-            let mut slice = Eviction { from_process: Some(0), ..Eviction::default() };
-            let Some(pin) = pin else { return Ok(slice) };
-            let started = Instant::now();
-            let pages = pin.span().widened(sys::page_size()).ok_or(Error::system("madvise", libc::EINVAL))?;
-            let behind = usize::try_from(behind).unwrap_or(usize::MAX);
-            for step in pages.pieces(STEP) {
-                let present = present_bytes(step);
-                let parts = region.drop_pages(step)?;
-                slice.from_process = slice.from_process.zip(present).map(|(sum, more)| sum.saturating_add(more));
-                if page_cache {
-                    let before = cached_bytes(step)?;
-                    parts.iter().try_for_each(|(part, tag)| uncache(*part, tag, behind))?;
-                    let gone = before.saturating_sub(cached_bytes(step)?);
-                    slice.from_page_cache = slice.from_page_cache.saturating_add(gone);
+            region.steadily(offset, length, 0, |pin| {
+                let mut slice = Eviction { from_process: Some(0), ..Eviction::default() };
+                let Some(pin) = pin else { return Ok(slice) };
+                let started = Instant::now();
+                let pages = pin.span().widened(sys::page_size()).ok_or(Error::system("madvise", libc::EINVAL))?;
+                let behind = usize::try_from(behind).unwrap_or(usize::MAX);
+                for step in pages.pieces(STEP) {
+                    let present = present_bytes(step);
+                    let parts = region.drop_pages(step)?;
+                    slice.from_process = slice.from_process.zip(present).map(|(sum, more)| sum.saturating_add(more));
+                    if page_cache {
+                        let before = cached_bytes(step)?;
+                        parts.iter().try_for_each(|(part, tag)| uncache(*part, tag, behind))?;
+                        let gone = before.saturating_sub(cached_bytes(step)?);
+                        slice.from_page_cache = slice.from_page_cache.saturating_add(gone);
+                    }
+                    slice.done = wide(pin.span().before(step.end()).map_or(0, Span::len));
+                    if started.elapsed() >= SLICE {
+                        break;
+                    }
                 }
-                slice.done = wide(pin.span().before(step.end()).map_or(0, Span::len));
-                if started.elapsed() >= SLICE {
-                    break;
-                }
-            }
-            // What was counted may have been others' by then.
-            region.parts(pin.span())?;
-            Ok(slice)
+                // What was counted may have been others' by then.
+                region.parts(pin.span())?;
+                Ok(slice)
+            })
         })
     }
 

@@ -39,21 +39,23 @@ impl Region {
         length: u64,
         on_fault: bool,
     ) -> Result<impl FnOnce() -> Result<u64> + Send + 'static> {
-        let pin = self.pin(offset, length)?;
+        self.pin(offset, length)?;
         let region = self.clone();
         Ok(move || {
-            let Some(pin) = pin else { return Ok(0) };
-            let started = Instant::now();
-            let pages = pages_of(pin.span(), "mlock")?;
-            let mut done = 0;
-            for step in pages.pieces(if on_fault { LONG_STEP } else { STEP }) {
-                region.lock_step(step, on_fault)?;
-                done = pin.span().before(step.end()).map_or(0, Span::len);
-                if started.elapsed() >= SLICE {
-                    break;
+            region.steadily(offset, length, 0, |pin| {
+                let Some(pin) = pin else { return Ok(0) };
+                let started = Instant::now();
+                let pages = pages_of(pin.span(), "mlock")?;
+                let mut done = 0;
+                for step in pages.pieces(if on_fault { LONG_STEP } else { STEP }) {
+                    region.lock_step(step, on_fault)?;
+                    done = pin.span().before(step.end()).map_or(0, Span::len);
+                    if started.elapsed() >= SLICE {
+                        break;
+                    }
                 }
-            }
-            Ok(u64::try_from(done).unwrap_or(u64::MAX))
+                Ok(u64::try_from(done).unwrap_or(u64::MAX))
+            })
         })
     }
 
@@ -80,14 +82,16 @@ impl Region {
     /// # Errors
     /// As [`pin`](Region::pin); `ENOMEM`.
     pub fn unlock(&self, offset: u64, length: u64) -> Result<()> {
-        let Some(pin) = self.pin(offset, length)? else { return Ok(()) };
-        for step in pages_of(pin.span(), "munlock")?.pieces(LONG_STEP) {
-            room::spend("munlock")?;
-            let unlocked = sys::munlock(step);
-            self.parts(step)?;
-            unlocked?;
-        }
-        Ok(())
+        self.steadily(offset, length, 0, |pin| {
+            let Some(pin) = pin else { return Ok(()) };
+            for step in pages_of(pin.span(), "munlock")?.pieces(LONG_STEP) {
+                room::spend("munlock")?;
+                let unlocked = sys::munlock(step);
+                self.parts(step)?;
+                unlocked?;
+            }
+            Ok(())
+        })
     }
 }
 

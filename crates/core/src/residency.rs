@@ -30,25 +30,27 @@ impl Region {
         offset: u64,
         length: u64,
     ) -> Result<impl FnOnce() -> Result<Vec<u8>> + Send + 'static> {
-        let pin = self.pin(offset, length)?;
+        self.pin(offset, length)?;
         let region = self.clone();
         Ok(move || {
-            let mut bits = Vec::new();
-            let Some(pin) = pin else { return Ok(bits) };
-            let started = Instant::now();
-            let pages = pin.span().widened(sys::page_size()).ok_or(Error::system("mincore", libc::EINVAL))?;
-            let slice = pages.slice(0, LONGEST_SLICE).unwrap_or(pages);
-            for step in slice.pieces(STEP) {
-                let bytes = sys::mincore(step);
-                if !registry::lock().is_live(step, Some(region.id())) {
-                    return Err(Error::Closed);
+            region.steadily(offset, length, 0, |pin| {
+                let mut bits = Vec::new();
+                let Some(pin) = pin else { return Ok(bits) };
+                let started = Instant::now();
+                let pages = pin.span().widened(sys::page_size()).ok_or(Error::system("mincore", libc::EINVAL))?;
+                let slice = pages.slice(0, LONGEST_SLICE).unwrap_or(pages);
+                for step in slice.pieces(STEP) {
+                    let bytes = sys::mincore(step);
+                    if !registry::lock().is_live(step, Some(region.id())) {
+                        return Err(Error::Closed);
+                    }
+                    pack(&bytes?, &mut bits);
+                    if started.elapsed() >= SLICE {
+                        break;
+                    }
                 }
-                pack(&bytes?, &mut bits);
-                if started.elapsed() >= SLICE {
-                    break;
-                }
-            }
-            Ok(bits)
+                Ok(bits)
+            })
         })
     }
 }

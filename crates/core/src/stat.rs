@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::range::Span;
 use crate::region::Region;
-use crate::registry::{MappedFile, Tag};
+use crate::registry::{MappedFile, Pin, Tag};
 use crate::sys;
 
 /// What the kernel counts of a range of addresses, in bytes.
@@ -65,33 +65,41 @@ pub struct Stat {
 }
 
 impl Region {
-    /// What the region really is. Pins it now and returns the work, which may run on another thread; `None` for a region without
-    /// bytes.
+    /// What the region really is. Checks that it is open and returns the work, which may run on another thread; `None` for a region
+    /// without bytes.
     ///
     /// # Errors
     /// [`Error::Closed`]; those of reading `/proc/self/smaps`.
     pub fn stat(self: &Arc<Self>) -> Result<impl FnOnce() -> Result<Option<Stat>> + Send + 'static> {
-        let pin = self.pin(0, u64::try_from(self.len()).unwrap_or(u64::MAX))?;
+        self.pin(0, 0)?;
         let region = self.clone();
-        Ok(move || {
-            let Some(pin) = pin else { return Ok(None) };
-            let pages = pin.span().widened(sys::page_size()).ok_or(Error::system("mmap", libc::EOVERFLOW))?;
-            let parts = region.parts(pages)?;
-            let figures = figures(pages)?;
-            // What was read may be another's by then.
-            region.parts(pages)?;
-            let has = |prot| parts.iter().all(|(_, tag)| tag.prot & prot != 0);
-            let size = parts.iter().find_map(|(_, tag)| tag.file.as_ref()).and_then(size_of);
-            Ok(Some(Stat {
-                readable: has(libc::PROT_READ),
-                writable: has(libc::PROT_WRITE),
-                executable: has(libc::PROT_EXEC),
-                shared: parts.iter().all(|(_, tag)| !tag.is_private()),
-                file_size: size,
-                truncated: size.is_some_and(|size| size < end_in_file(&parts, pin.span())),
-                resident: if figures.is_none() { resident(pages) } else { None },
-                figures,
-            }))
+        Ok(move || loop {
+            let length = u64::try_from(region.len()).unwrap_or(u64::MAX);
+            match region.steadily(0, length, 0, |pin| pin.map(|pin| region.stat_of(pin)).transpose()) {
+                // Bytes were cut off meanwhile: there is less to tell of.
+                Err(Error::OutOfRange { .. }) => {}
+                stat => return stat,
+            }
+        })
+    }
+
+    fn stat_of(&self, pin: &Pin) -> Result<Stat> {
+        let pages = pin.span().widened(sys::page_size()).ok_or(Error::system("mmap", libc::EOVERFLOW))?;
+        let parts = self.parts(pages)?;
+        let figures = figures(pages)?;
+        // What was read may be another's by then.
+        self.parts(pages)?;
+        let has = |prot| parts.iter().all(|(_, tag)| tag.prot & prot != 0);
+        let size = parts.iter().find_map(|(_, tag)| tag.file.as_ref()).and_then(size_of);
+        Ok(Stat {
+            readable: has(libc::PROT_READ),
+            writable: has(libc::PROT_WRITE),
+            executable: has(libc::PROT_EXEC),
+            shared: parts.iter().all(|(_, tag)| !tag.is_private()),
+            file_size: size,
+            truncated: size.is_some_and(|size| size < end_in_file(&parts, pin.span())),
+            resident: if figures.is_none() { resident(pages) } else { None },
+            figures,
         })
     }
 }
