@@ -382,6 +382,43 @@ test('a FIFO is ENODEV, and opening it does not wait for its other end', async (
   t.is(signal, null)
 })
 
+onLinux('a file of /proc, which tells no size, is ENODEV and not an empty mapping', (t) => {
+  for (const path of ['/proc/cpuinfo', '/proc/self/status']) {
+    const error = failure(t, path)
+    t.like(error, { code: 'ENODEV', syscall: 'mmap', path })
+    t.regex(error.message, /has no size.*read it with fs/)
+  }
+})
+
+onLinux('a descriptor that is not open for what the access needs is EACCES, and the message says so', (t) => {
+  const path = scratchFile(t, 'content')
+  for (const [flags, access] of [
+    ['r', 'write'],
+    ['a', 'read'],
+  ] as const) {
+    const fd = fs.openSync(path, flags)
+    const error = failure(t, fd, { access })
+    t.is(error.code, 'EACCES')
+    t.regex(error.message, /the descriptor has to be open for reading/)
+    fs.closeSync(fd)
+  }
+})
+
+onLinux('a maxLength beyond the address space is ENOMEM, and the message names it', (t) => {
+  for (const maxLength of [2 ** 48, Number.MAX_SAFE_INTEGER]) {
+    const error = failure(t, scratchFile(t, 'content'), { maxLength })
+    t.is(error.code, 'ENOMEM')
+    t.regex(error.message, /maxLength/)
+  }
+})
+
+test('what create may be is in the message', (t) => {
+  const create = 'yes' as never
+  const message = /"options\.create" property must be of type boolean or 'exclusive'\. Received type string/
+  t.regex(failure(t, scratchFile(t), { access: 'write', create }).message, message)
+  t.throws(() => Mapping.shared('/no-such-object', 10, { create }), { message })
+})
+
 test('/dev/null is ENODEV', (t) => {
   for (const access of ['read', 'write', 'copy'] as const) {
     const error = failure(t, '/dev/null', { access })

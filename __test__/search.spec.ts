@@ -743,7 +743,7 @@ const rows: Row[] = [
     (mapping, encoding) => mapping.lines({ encoding }),
     [null, 1, true, '', 'utf9', 'buffer', {}, ['utf8'], Symbol('s'), Object('utf8')],
     'ERR_INVALID_ARG_VALUE',
-    /'options\.encoding' is invalid encoding/,
+    /'options\.encoding' must be an encoding of Buffer/,
   ],
   ...[
     (mapping: Mapping, value: never) => mapping.lines(value),

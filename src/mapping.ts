@@ -304,7 +304,7 @@ export class Mapping implements Disposable {
     const offset = validate.integer('options.offset', from)
     const length = size === undefined ? undefined : validate.integer('options.length', size)
     const room = maxLength === undefined ? undefined : validate.integer('options.maxLength', maxLength)
-    const creates = create === 'exclusive' || validate.boolean('options.create', create)
+    const creates = validate.creates('options.create', create)
     const grows = validate.boolean('options.grow', grow)
     const permissions = validate.integer('options.mode', mode, 0, 0o7777)
     if ((creates || grows) && access !== 'write') {

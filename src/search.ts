@@ -84,7 +84,7 @@ export function linesRequest(options: unknown, length: number): LinesRequest {
     end: to = length,
   } = validate.options(options, ['encoding', 'start', 'end'])
   if (encoding !== undefined && (typeof encoding !== 'string' || !Buffer.isEncoding(encoding))) {
-    throw invalidArgValue('options.encoding', 'is invalid encoding', encoding)
+    throw invalidArgValue('options.encoding', 'must be an encoding of Buffer', encoding)
   }
   if (encoding !== undefined && /^(utf-?16|ucs-?2)/i.test(encoding)) {
     throw invalidArgValue('options.encoding', 'must be one in which a newline is one byte', encoding)

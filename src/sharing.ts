@@ -111,7 +111,7 @@ export function sharedRequest(givenName: unknown, givenLength: unknown, options:
   const access = validate.oneOf('options.access', how, ['read', 'write'])
   const views = validate.oneOf('options.views', kind, VIEWS)
   const length = givenLength === undefined ? undefined : validate.integer('length', givenLength, 1)
-  const creates = create === 'exclusive' || validate.boolean('options.create', create)
+  const creates = validate.creates('options.create', create)
   const grows = validate.boolean('options.grow', grow)
   if ((creates || grows) && access !== 'write') {
     throw invalidArgValue('options.access', "must be 'write' for an object to be made or to grow", access)

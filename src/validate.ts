@@ -48,6 +48,13 @@ export function boolean(name: string, value: unknown): boolean {
   return value
 }
 
+/** The option `create`: whether a file may be made. */
+export function creates(name: string, value: unknown): boolean {
+  if (value === 'exclusive') return true
+  if (typeof value !== 'boolean') throw invalidArgType(name, "of type boolean or 'exclusive'", value)
+  return value
+}
+
 export function oneOf<const T extends string>(name: string, value: unknown, allowed: readonly T[]): T {
   if (!(allowed as readonly unknown[]).includes(value)) {
     throw invalidArgValue(name, `must be one of: ${allowed.map((one) => `'${one}'`).join(', ')}`, value)

@@ -116,6 +116,9 @@ impl Region {
             sys::try_sync(&file)?;
         }
         let size = prepare(&file, &metadata, request)?;
+        if size == 0 {
+            check_emptiness(&file)?;
+        }
         let room = size.checked_sub(request.offset).ok_or(Error::OutOfRange {
             name: "offset",
             max: size,
@@ -141,12 +144,21 @@ impl Region {
         };
         let flags = request.options.flags(request.access);
         let file = MappedFile::new(file, &metadata);
+        let is_descriptor = label.is_none();
+        let explain = |error: Error| match error.errno() {
+            Some(libc::EACCES) if is_descriptor => {
+                let detail = "the descriptor has to be open for reading, and with access 'write' for writing, too";
+                Error::refused("mmap", libc::EACCES, detail)
+            }
+            _ => error,
+        };
         let log = FaultLog::of_file(None, request.offset, request.owner, label);
         let tag = Tag::new(prot, flags, None, layout.page_offset, log).with_unit(unit);
         let growth = Growth::new(layout, request.options, request.preallocate);
         let extent = growth.map(layout, &Tag { file: Some(file.clone()), ..tag.clone() }, unit, || {
             registry::reclaiming(|| huge::map_file(&file.file, layout, request.access, request.options))
-        })?;
+        });
+        let extent = extent.map_err(explain)?;
         Ok(Self::new(extent, request.access, tag, Some(file), growth))
     }
 
@@ -609,6 +621,25 @@ fn prepare(file: &File, metadata: &Metadata, request: &OpenRequest) -> Result<u6
     }
     grow(file, size, end, request.preallocate)?;
     Ok(end)
+}
+
+/// Fails for a file that has bytes to read but tells no size, as those of `/proc`: an empty mapping of it would be a lie.
+#[cfg(target_os = "linux")]
+fn check_emptiness(file: &File) -> Result<()> {
+    match sys::try_map(file) {
+        Err(error) if matches!(error.errno(), Some(libc::EIO | libc::ENODEV)) => {
+            let detail = "it has no size, as files of /proc, and cannot be mapped: read it with fs";
+            Err(Error::refused("mmap", libc::ENODEV, detail))
+        }
+        // What else there is, is told of when it has bytes.
+        _ => Ok(()),
+    }
+}
+
+/// Fails for a file that has bytes to read but tells no size.
+#[cfg(not(target_os = "linux"))]
+fn check_emptiness(_file: &File) -> Result<()> {
+    Ok(())
 }
 
 /// The size of the pages that a mapping of a file has: huge ones on hugetlbfs.

@@ -146,7 +146,11 @@ impl Growth {
             if unit > sys::page_size() || huge::needs_reserved(self.options) {
                 return Err(is_huge());
             }
-            let held = registry::reclaiming(|| Owned::take_room(room))?;
+            let none = "there are not so many free addresses as maxLength asks for";
+            let held = registry::reclaiming(|| Owned::take_room(room)).map_err(|error| match error.errno() {
+                Some(libc::ENOMEM) => Error::refused("mmap", libc::ENOMEM, none),
+                _ => error,
+            })?;
             let mut owned = Owned::reserve(held, tag.clone());
             let end = extent.end_in(held, length).ok_or_else(overflow)?;
             owned.occupy(end, tag, |_, span, offset| self.map_pages(span, offset, tag))?;

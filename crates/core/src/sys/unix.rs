@@ -792,6 +792,18 @@ pub fn try_sync(file: &File) -> Result<()> {
     unsafe { munmap(span) }
 }
 
+/// Fails if a file cannot be mapped at all, whatever its size.
+///
+/// # Errors
+/// As `mmap(2)`: `EIO` or `ENODEV` for the files of `/proc`.
+#[cfg(target_os = "linux")]
+pub fn try_map(file: &File) -> Result<()> {
+    let page = Layout { page_offset: 0, lead: 0, map_length: page_size() };
+    let span = map_file(file, page, Access::Read, MapOptions::default())?;
+    // SAFETY: just mapped, seen by nobody.
+    unsafe { munmap(span) }
+}
+
 /// Maps memory of reserved huge pages of two to the power of `log2` bytes (`MAP_HUGETLB`; Linux). Returns its small pages: the
 /// kernel has mapped whole huge ones.
 ///
