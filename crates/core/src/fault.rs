@@ -448,7 +448,9 @@ struct Claim(&'static AtomicBool);
 
 impl Claim {
     fn try_take(entry: &Entry) -> Option<Self> {
-        let share = entry.span.start().checked_div(sys::page_size())?.checked_rem(CLAIMS.len())?;
+        // Where a mapping is replaced as a whole its segments are not apart.
+        let share = if sys::WHOLE_MAPPINGS { 0 } else { entry.span.start().checked_div(sys::page_size())? };
+        let share = share.checked_rem(CLAIMS.len())?;
         let claim = CLAIMS.get(share)?;
         // Not `then_some`: a claim that is made and dropped frees the share, whoever has it.
         (!claim.swap(true, Ordering::AcqRel)).then(|| Self(claim))
@@ -549,7 +551,7 @@ fn patch(entry: &Entry, page: Span, access: Access, size: Option<u64>) -> Option
         return [lot, Some(page)].into_iter().flatten().find(|lot| zeros(*lot)).map(|lot| (lot, Kind::Closed));
     }
     if access.hardware {
-        return zeros(page).then_some((page, Kind::IoError));
+        return broken(entry, page).map(|span| (span, Kind::IoError));
     }
     let readable = entry.prot & libc::PROT_READ != 0;
     let writable = entry.prot & libc::PROT_WRITE != 0;
@@ -591,6 +593,20 @@ fn patch(entry: &Entry, page: Span, access: Access, size: Option<u64>) -> Option
         return Some((page, if access.write { Kind::NotStored } else { Kind::NotLoaded }));
     }
     zeros(page).then_some((page, Kind::IoError))
+}
+
+/// Puts something in the place of a page that is lost. Returns what is replaced.
+#[cfg(not(windows))]
+fn broken(_entry: &Entry, page: Span) -> Option<Span> {
+    zeros(page).then_some(page)
+}
+
+/// Puts something in the place of a page that the device cannot deliver. Returns what is replaced.
+#[cfg(windows)]
+fn broken(entry: &Entry, page: Span) -> Option<Span> {
+    let file = entry.file?;
+    // SAFETY: inside the gate and with the claim, these pages are ours and nobody else replaces them.
+    unsafe { sys::replace_broken(page, file.fd, file_offset(entry, page)) }.ok()
 }
 
 /// The pages from `page` on that cannot be read, up to a limit: one mapping of zeros, and one fault, for all of them.

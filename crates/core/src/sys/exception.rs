@@ -135,3 +135,117 @@ fn start_watcher() -> Result<()> {
     WAKE.store(event, Ordering::Release);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::windows::fs::FileExt;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::fault::Kind;
+    use crate::region::{MapOptions, OpenRequest, Region, Source};
+    use crate::sys;
+
+    const PAGE: usize = 4096;
+    const UNIT: usize = 65_536;
+    const SIZE: usize = 3 * UNIT + 100;
+
+    fn contents() -> Vec<u8> {
+        (0..SIZE).map(|at| (at % 251 + 1) as u8).collect()
+    }
+
+    fn file(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("mmap-native-{}-{name}", std::process::id()));
+        std::fs::write(&path, contents()).unwrap();
+        path
+    }
+
+    fn region(path: &std::path::Path, access: sys::Access) -> Arc<Region> {
+        let request = OpenRequest {
+            access,
+            offset: 0,
+            length: None,
+            create: None,
+            exclusive: false,
+            grow: false,
+            preallocate: false,
+            options: MapOptions::default(),
+            owner: 0,
+        };
+        Arc::new(Region::open(Source::Path(path), &request).unwrap())
+    }
+
+    /// What the system would call the handler with, were a device to fail.
+    fn fail(address: usize, write: bool) -> i32 {
+        let mut record = EXCEPTION_RECORD {
+            ExceptionCode: EXCEPTION_IN_PAGE_ERROR,
+            NumberParameters: 3,
+            ..EXCEPTION_RECORD::default()
+        };
+        record.ExceptionInformation = [0; 15];
+        record.ExceptionInformation[0] = usize::from(write);
+        record.ExceptionInformation[1] = address;
+        let mut pointers = EXCEPTION_POINTERS { ExceptionRecord: &raw mut record, ContextRecord: std::ptr::null_mut() };
+        // SAFETY: valid pointers.
+        unsafe { handle(&raw mut pointers) }
+    }
+
+    fn bytes(region: &Region) -> Vec<u8> {
+        // SAFETY: mapped, and can be read.
+        unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(region.address()), SIZE) }.to_vec()
+    }
+
+    fn faults(region: &Region) -> Vec<(u64, u64, Kind)> {
+        region.faults().1.into_iter().map(|fault| (fault.offset, fault.length, fault.kind)).collect()
+    }
+
+    #[test]
+    fn pages_that_a_device_cannot_deliver_become_memory_with_what_can_be_read() {
+        let path = file("broken");
+        for access in [sys::Access::Read, sys::Access::Write, sys::Access::Copy] {
+            let region = region(&path, access);
+            let other = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+            let broken = UNIT + 3 * PAGE;
+            let mut expected = contents();
+            if access == sys::Access::Copy {
+                // What was written to a copy is nowhere else.
+                for at in [5, UNIT + 7, SIZE - 1] {
+                    region.write(at as u64, b"!").unwrap();
+                    expected[at] = b'!';
+                }
+            }
+            assert_eq!(fail(region.address() + broken + 9, false), GO_ON);
+            assert!(bytes(&region) == expected, "{access:?}");
+            assert_eq!(faults(&region), [(UNIT as u64, UNIT as u64, Kind::IoError)]);
+            assert!(region.read(broken as u64, &mut [0]).is_err());
+            region.read(0, &mut [0; UNIT]).unwrap();
+            if access == sys::Access::Write {
+                // What is around it is the file's.
+                region.write(3, b"around").unwrap();
+                let mut written = [0; 6];
+                other.seek_read(&mut written, 3).unwrap();
+                assert_eq!(&written, b"around");
+                region.refresh().unwrap();
+                region.write(broken as u64, b"healed").unwrap();
+                other.seek_read(&mut written, broken as u64).unwrap();
+                assert_eq!(&written, b"healed");
+                other.seek_write(&contents(), 0).unwrap();
+                assert!(bytes(&region) == contents());
+            }
+            region.unmap().unwrap();
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_record_of_an_address_that_is_not_ours_goes_on_to_others() {
+        let path = file("foreign");
+        let region = region(&path, sys::Access::Read);
+        let local = 0_u8;
+        assert_eq!(fail((&raw const local).addr(), false), NOT_OURS);
+        assert_eq!(region.faults().0, 0);
+        region.unmap().unwrap();
+        std::fs::remove_file(path).unwrap();
+    }
+}

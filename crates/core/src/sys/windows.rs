@@ -16,7 +16,8 @@
 use std::borrow::Cow;
 use std::ffi::c_void;
 use std::fs::File;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::os::windows::fs::FileExt;
 use std::os::windows::io::{AsRawHandle, FromRawHandle};
 use std::sync::OnceLock;
 
@@ -25,6 +26,7 @@ use windows_sys::Win32::Foundation::{
     INVALID_HANDLE_VALUE,
 };
 use windows_sys::Win32::Storage::FileSystem::{GetFileSizeEx, GetFileType, FILE_TYPE_DISK};
+use windows_sys::Win32::System::Diagnostics::Debug::{ReadProcessMemory, WriteProcessMemory};
 use windows_sys::Win32::System::LibraryLoader::{
     GetModuleHandleExW, GetModuleHandleW, GetProcAddress, GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
     GET_MODULE_HANDLE_EX_FLAG_PIN,
@@ -570,7 +572,7 @@ pub unsafe fn map_private(span: Span, fd: RawFd, offset: i64) -> Result<()> {
         // what is written.
         let offset = u64::try_from(offset).map_err(|_| UNMAPPED)?;
         // SAFETY: the caller's contract.
-        unsafe { cut_out(span, handle_of(fd), offset) }?;
+        unsafe { cut_out(span, handle_of(fd), offset, Middle::Copied) }?;
     }
     // SAFETY: the caller's contract.
     check("mmap", i32::from(unsafe { protect(span, protection) }))
@@ -578,29 +580,57 @@ pub unsafe fn map_private(span: Span, fd: RawFd, offset: i64) -> Result<()> {
 
 const UNMAPPED: Error = Error::System { errno: libc::EINVAL, syscall: "mmap", detail: Cow::Borrowed("") };
 
-/// Makes the pages of `span`, and those that share an allocation unit with them, a copy-on-write view of their own, and what is
-/// before and behind them views as before. Accesses of other threads fault meanwhile, and come back.
-unsafe fn cut_out(span: Span, file: HANDLE, offset: u64) -> Result<()> {
+/// What the pages in the middle of a view become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Middle {
+    /// The file's, until they are written.
+    Copied,
+    /// Memory, with what can be read of the file.
+    Memory,
+}
+
+/// Makes the pages of `span`, and those that share an allocation unit with them, a copy-on-write view of their own, or memory, and
+/// what is before and behind them views as before. Returns them. Accesses of other threads fault meanwhile, and come back.
+unsafe fn cut_out(span: Span, file: HANDLE, offset: u64, becomes: Middle) -> Result<Span> {
     let (view, pages) = allocation(span.start()).ok_or(UNMAPPED)?;
     let skipped = u64::try_from(span.start().saturating_sub(view.start())).unwrap_or(u64::MAX);
     let offset = offset.checked_sub(skipped).ok_or(UNMAPPED)?;
     let middle = span.widened(offset_unit()).and_then(|units| units.intersect(view)).ok_or(UNMAPPED)?;
     let rest = [view.before(middle.start()), view.from(middle.end())];
-    let before: Vec<(Span, Pages)> = pieces(view).collect();
     let as_before = Section::of_file(file, pages.first_protection)?;
-    let copied = Section::of_file(file, PAGE_WRITECOPY)?;
+    let copied = match becomes {
+        Middle::Copied => Some(Section::of_file(file, PAGE_WRITECOPY)?),
+        Middle::Memory => None,
+    };
+    let before: Vec<(Span, Pages)> = pieces(view).collect();
+    // SAFETY: the caller's contract.
+    let own = if pages.is_copied() { unsafe { own_pages(&before) } } else { Ok(Vec::new()) };
+    let own = own.inspect_err(|_| {
+        // SAFETY: as above: nothing was replaced.
+        unsafe { protect_as(&before, view) };
+    })?;
     // SAFETY: the caller's contract.
     unsafe { unmap_but_keep(view) }?;
     for part in rest.into_iter().flatten() {
         // SAFETY: splits the placeholder that the view has left. The part in the middle is what remains.
         let split = unsafe { VirtualFree(at(part.start()), part.len(), MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER) };
         if split == 0 {
+            let error = Error::last("mmap");
             // SAFETY: the placeholders that are there.
-            return unsafe { fill(view, &as_before, offset, view, pages.first_protection) };
+            unsafe { fill(view, &as_before, offset, view, pages.first_protection) }?;
+            put_back(&own);
+            // SAFETY: the caller's contract.
+            unsafe { protect_as(&before, view) };
+            return Err(error);
         }
     }
-    // SAFETY: the placeholder in the middle.
-    let result = unsafe { fill(view, &copied, offset, middle, PAGE_WRITECOPY) }.inspect_err(|_| {
+    let result = match &copied {
+        // SAFETY: the placeholder in the middle.
+        Some(copied) => unsafe { fill(view, copied, offset, middle, PAGE_WRITECOPY) },
+        // SAFETY: as above.
+        None => unsafe { read_into(view, file, offset, middle) },
+    };
+    let result = result.inspect_err(|_| {
         // For want of memory, say. What can be had is better than nothing.
         // SAFETY: as above.
         let _ = unsafe { fill(view, &as_before, offset, middle, pages.first_protection) };
@@ -609,20 +639,132 @@ unsafe fn cut_out(span: Span, file: HANDLE, offset: u64) -> Result<()> {
         // SAFETY: the placeholders before and behind it.
         unsafe { fill(view, &as_before, offset, part, pages.first_protection) }?;
     }
-    for (part, was) in before {
-        for part in rest.into_iter().flatten().filter_map(|rest| rest.intersect(part)) {
-            if was.protection != pages.first_protection {
-                // SAFETY: the caller's contract.
-                unsafe { protect(part, was.protection) };
-            }
-        }
-        if let Some(part) = part.intersect(middle) {
-            let narrow = if was.protection == PAGE_NOACCESS { PAGE_NOACCESS } else { PAGE_READONLY };
+    put_back(&own);
+    for part in rest.into_iter().flatten() {
+        // SAFETY: the caller's contract.
+        unsafe { protect_as(&before, part) };
+    }
+    for (part, was) in &before {
+        let Some(part) = part.intersect(middle) else { continue };
+        let writable = !matches!(was.protection, PAGE_NOACCESS | PAGE_READONLY | PAGE_EXECUTE_READ | PAGE_EXECUTE);
+        let now = match becomes {
+            _ if was.protection == PAGE_NOACCESS => PAGE_NOACCESS,
+            Middle::Memory if writable => PAGE_READWRITE,
+            _ => PAGE_READONLY,
+        };
+        // SAFETY: the caller's contract.
+        unsafe { protect(part, now) };
+    }
+    result.map(|()| middle)
+}
+
+/// Gives the pages of `part`, which were just mapped again, the protection that they had `before`.
+unsafe fn protect_as(before: &[(Span, Pages)], part: Span) {
+    for (piece, was) in before {
+        let protection = match was.protection {
+            // What was written had become so.
+            PAGE_READWRITE if was.is_copied() => PAGE_WRITECOPY,
+            PAGE_EXECUTE_READWRITE if was.is_copied() => PAGE_EXECUTE_WRITECOPY,
+            other => other,
+        };
+        if let Some(piece) = piece.intersect(part) {
             // SAFETY: the caller's contract.
-            unsafe { protect(part, narrow) };
+            unsafe { protect(piece, protection) };
         }
     }
-    result
+}
+
+/// Pages of a view that are this process's own, since they were written: with where they are.
+type OwnPages = Vec<(usize, Box<[u8]>)>;
+
+/// Copies what was written to a copy-on-write view, whose pages are not to be written from now on: a write faults, and comes back.
+///
+/// The system tells of a page that it was written by its protection. Of one that may not be written any more it does not
+/// tell: that is taken for written, if it can be read.
+unsafe fn own_pages(view: &[(Span, Pages)]) -> Result<OwnPages> {
+    let mut own = Vec::new();
+    for page in
+        view.iter().filter(|(_, was)| was.protection != PAGE_NOACCESS).flat_map(|(part, _)| part.pieces(page_size()))
+    {
+        let mut was = 0;
+        // One at a time: the answer is that of the first page.
+        // SAFETY: the caller's contract.
+        let done = unsafe { VirtualProtect(at(page.start()), page.len(), PAGE_READONLY, &raw mut was) };
+        if done == 0 || matches!(was & 0xff, PAGE_WRITECOPY | PAGE_EXECUTE_WRITECOPY) {
+            continue;
+        }
+        if own.len() >= MOST_OWN_PAGES {
+            return Err(Error::refused("mmap", libc::ENOMEM, "too much was written to be moved"));
+        }
+        let mut bytes = vec![0_u8; page.len()].into_boxed_slice();
+        let mut count = 0;
+        // A copy by the system: what cannot be read is an error and no fault.
+        // SAFETY: as many bytes as there are in the buffer.
+        let read = unsafe {
+            ReadProcessMemory(process(), at(page.start()), bytes.as_mut_ptr().cast(), bytes.len(), &raw mut count)
+        };
+        if read != 0 && count == bytes.len() {
+            own.push((page.start(), bytes));
+        }
+    }
+    Ok(own)
+}
+
+/// So much is copied in a handler, 256 MiB, and no more.
+const MOST_OWN_PAGES: usize = 65_536;
+
+/// Writes pages where they were. Those that cannot be written are as the file has them.
+fn put_back(own: &OwnPages) {
+    for (address, bytes) in own {
+        let mut count = 0;
+        // A copy by the system: what the device cannot deliver, to be copied on write, is an error and no fault.
+        // SAFETY: as many bytes as there are in the buffer, to pages of the caller's that were mapped again.
+        unsafe { WriteProcessMemory(process(), at(*address), bytes.as_ptr().cast(), bytes.len(), &raw mut count) };
+    }
+}
+
+/// Makes the placeholder `part` memory, with what can be read of the file; what cannot be are zeros.
+unsafe fn read_into(view: Span, file: HANDLE, offset: u64, part: Span) -> Result<()> {
+    reserve_placeholder(part)?;
+    // SAFETY: reserved just now.
+    let start = unsafe { VirtualAlloc(at(part.start()), part.len(), MEM_COMMIT, PAGE_READWRITE) };
+    if start.is_null() {
+        let error = Error::last("mmap");
+        // SAFETY: as above: a placeholder again.
+        unsafe { VirtualFree(at(part.start()), part.len(), MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER) };
+        return Err(error);
+    }
+    // SAFETY: the caller's, who closes it: it is not closed here.
+    let file = ManuallyDrop::new(unsafe { File::from_raw_handle(file) });
+    for page in part.pieces(page_size()) {
+        let skipped = u64::try_from(page.start().saturating_sub(view.start())).unwrap_or(u64::MAX);
+        // Not into the memory itself, which other threads may look at.
+        let mut bytes = vec![0_u8; page.len()];
+        let Ok(count) = file.seek_read(&mut bytes, offset.saturating_add(skipped)) else { continue };
+        let bytes = bytes.get(..count).unwrap_or_default();
+        let target = std::ptr::with_exposed_provenance_mut::<u8>(page.start());
+        // SAFETY: within the page, which was committed and can be written.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+    }
+    Ok(())
+}
+
+/// Makes a page that the device cannot deliver memory of this process, and with it those of its allocation unit. Of these, what can
+/// be read is kept. Returns which pages these are. `offset` is that of the page in the file.
+///
+/// # Safety
+/// The caller owns the whole mapping, and nobody else replaces pages of it meanwhile.
+///
+/// # Errors
+/// `ENOMEM`; as [`map_file`].
+pub unsafe fn replace_broken(page: Span, fd: RawFd, offset: u64) -> Result<Span> {
+    match query(page.start()) {
+        // SAFETY: the caller's contract.
+        Some(pages) if pages.kind == MEM_MAPPED => unsafe { cut_out(page, handle_of(fd), offset, Middle::Memory) },
+        // Another thread was here before.
+        Some(pages) if pages.state == MEM_COMMIT => Ok(page),
+        _ => Err(UNMAPPED),
+    }
 }
 
 /// Maps a file into the placeholder `part`, of addresses at whose start, that of `view`, the file's `offset` is.
@@ -649,15 +791,23 @@ pub unsafe fn map_again(span: Span, prot: i32, flags: i32, fd: RawFd, offset: u6
     while let Some(left) = rest {
         let (view, pages) = allocation(left.start()).ok_or(UNMAPPED)?;
         rest = span.from(view.end());
-        if pages.kind != MEM_MAPPED || !pages.is_copied() {
+        let is_memory = pages.kind != MEM_MAPPED;
+        if !is_memory && !pages.is_copied() {
             continue;
         }
         let skipped = |from: usize, to: usize| u64::try_from(to.saturating_sub(from)).unwrap_or(u64::MAX);
         let offset = offset.saturating_add(skipped(span.start(), view.start()));
         let offset = offset.checked_sub(skipped(view.start(), span.start())).ok_or(UNMAPPED)?;
-        // SAFETY: the caller's contract.
-        unsafe { unmap_but_keep(view) }?;
-        // SAFETY: the placeholder that the view has left.
+        if is_memory {
+            // What was a placeholder becomes one again.
+            let keep = MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER;
+            // SAFETY: the caller's contract.
+            check("mmap", unsafe { VirtualFree(at(view.start()), view.len(), keep) })?;
+        } else {
+            // SAFETY: the caller's contract.
+            unsafe { unmap_but_keep(view) }?;
+        }
+        // SAFETY: the placeholder that is left.
         unsafe { fill(view, &section, offset, view, protection) }?;
     }
     Ok(())
