@@ -703,11 +703,11 @@ test('a getter of an options object that unmaps makes the call fail, and no more
     const cases = {
       'flush signal': () => m.flush({ get signal() { m.unmap() } }),
       'flush signal, late': () => m.flush(0, 5, { get signal() { m.unmap(); return new AbortController().signal } }),
-      'flush aborted': () => m.flush({ signal: { get aborted() { m.unmap(); return false } } }),
+      'flush aborted': () => m.flush({ signal: { get aborted() { m.unmap(); return false }, addEventListener() {}, removeEventListener() {} } }),
       'flush proxy': () => m.flush(new Proxy({}, { ownKeys() { m.unmap(); return [] } })),
       'prefetch signal': () => m.prefetch({ get signal() { m.unmap() } }),
       'prefetch onProgress': () => m.prefetch({ get onProgress() { m.unmap() } }),
-      'prefetch aborted': () => m.prefetch({ signal: { get aborted() { m.unmap(); return false } } }),
+      'prefetch aborted': () => m.prefetch({ signal: { get aborted() { m.unmap(); return false }, addEventListener() {}, removeEventListener() {} } }),
       'stream start': () => m.createReadStream({ get start() { m.unmap(); return 0 } }),
       'stream signal': () => m.createReadStream({ get signal() { m.unmap() } }),
       'open a descriptor that a getter closes': () => {

@@ -69,7 +69,7 @@ function buildAddon() {
 /** index.d.ts: the whole public API on one page, with the comments, which dist/ goes without: editors show them. */
 function buildTypes() {
   const sources = readdirSync('src').map((file) => join('src', file))
-  const configs = ['tsconfig.json', 'tsconfig.types.json', 'package-lock.json', 'scripts/run.mjs']
+  const configs = ['tsconfig.json', 'package-lock.json', 'scripts/run.mjs']
   const inputs = [...sources, ...configs, 'native/binding.d.ts', 'index.d.ts']
   const hash = () => hashOf(...inputs.filter((file) => existsSync(file)))
   const stamp = 'dist/.types'
@@ -79,8 +79,6 @@ function buildTypes() {
     '--no-banner',
     '--sort',
     '--export-referenced-types=false',
-    '--project',
-    'tsconfig.types.json',
     '-o',
     'index.d.ts',
     'src/index.ts',
