@@ -359,6 +359,7 @@ test('advice of all kinds while other threads map, read and unmap the same addre
     \`, { eval: true })
     const seen = new Set()
     let round = 0
+    let mapping // held, so that its addresses stay its own until the other thread unmaps them
     const turn = () => {
       if (++round > 200) {
         console.log([...seen].sort().join())
@@ -366,7 +367,7 @@ test('advice of all kinds while other threads map, read and unmap the same addre
         return
       }
       const length = 64 * pageSize
-      const mapping = Mapping.anonymous(length)
+      mapping = Mapping.anonymous(length)
       worker.postMessage({ address: mapping.address, length })
       for (let i = 0; i < 50; i++) {
         try {

@@ -72,16 +72,10 @@ export function bytesOf(name: string, value: unknown, others = ''): Uint8Array {
 
 export function signal(name: string, value: unknown): AbortSignal | undefined {
   if (value === undefined) return undefined
-  const isSignal =
-    value !== null &&
-    typeof value === 'object' &&
-    'aborted' in value &&
-    'addEventListener' in value &&
-    typeof value.addEventListener === 'function' &&
-    'removeEventListener' in value &&
-    typeof value.removeEventListener === 'function'
-  if (!isSignal) throw invalidArgType(name, 'an instance of AbortSignal', value)
-  return value as unknown as AbortSignal
+  if (value === null || typeof value !== 'object' || !('aborted' in value)) {
+    throw invalidArgType(name, 'an instance of AbortSignal', value)
+  }
+  return value as AbortSignal
 }
 
 export function callback<F>(name: string, value: unknown): F | undefined {

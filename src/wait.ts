@@ -1,5 +1,5 @@
 /** Waiting for a 32-bit cell of a mapping, across threads and processes. */
-import { aborted, closed, fromNative, mainThread, outOfRange, unavailable } from './errors'
+import { aborted, closed, fromNative, invalidArgType, mainThread, outOfRange, unavailable } from './errors'
 import { native, type Handle } from './native'
 import * as validate from './validate'
 
@@ -60,6 +60,17 @@ function milliseconds(value: unknown): number {
   if (typeof value === 'number' && !(value >= 0)) throw outOfRange('options.timeout', '>= 0', value)
   // Fractions are time, too.
   return typeof value === 'number' ? value : validate.integer('options.timeout', value)
+}
+
+/** A signal that can be listened to: where others are only looked at, a wait hears of it. */
+function listened(value: unknown): AbortSignal | undefined {
+  const signal = validate.signal('options.signal', value)
+  const isMute = [signal?.addEventListener, signal?.removeEventListener].some(
+    (one) => typeof one !== 'function',
+  )
+  if (signal !== undefined && isMute)
+    throw invalidArgType('options.signal', 'an instance of AbortSignal', value)
+  return signal
 }
 
 /** The argument `count` of `notify()`. */
@@ -139,7 +150,7 @@ export async function waitAsync(
   const expected = validate.flags('expected', value)
   const given = validate.options(options, ['timeout', 'signal', 'ref'])
   const timeout = milliseconds(given.timeout)
-  const signal = validate.signal('options.signal', given.signal)
+  const signal = listened(given.signal)
   const { ref: keeps = true } = given
   const ref = validate.boolean('options.ref', keeps)
   if (signal?.aborted) throw aborted(signal)

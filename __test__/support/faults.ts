@@ -111,7 +111,7 @@ export function mapRaw(fd: number, pages: number, prot: number, flags: number): 
 
 /** Turns of the event loop until `done`; fails after some seconds. */
 export async function until(done: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000
+  const deadline = performance.now() + 40_000
   while (!done()) {
     if (performance.now() > deadline) throw new Error('waited in vain')
     await sleep(5)

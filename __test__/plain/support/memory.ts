@@ -1,7 +1,7 @@
 /** What of a file, or of the package, is still in this process; and a garbage collector that is given time. */
 import * as assert from 'node:assert/strict'
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type * as Binding from '../../../native/binding'
 
@@ -10,8 +10,18 @@ export const noProc = process.platform === 'linux' ? undefined : 'only Linux has
 
 /** What the package holds in this process. */
 export function census(): Binding.Census {
-  const require = createRequire(createRequire(__filename).resolve('mmap-native'))
-  return (require('./native.js') as { native: typeof Binding }).native.census()
+  return (require(binary()) as typeof Binding).census()
+}
+
+/** The addon that the package has loaded. */
+function binary(): string {
+  const named = process.env['MMAP_NATIVE_BINARY']
+  if (named) return named
+  const folder = join(__dirname, '..', '..', '..', '..', 'native')
+  const start = `mmap-native.${process.platform}-${process.arch}`
+  const file = readdirSync(folder).find((name) => name.startsWith(start) && name.endsWith('.node'))
+  if (file === undefined) throw new Error(`there is no ${start}*.node in ${folder}`)
+  return join(folder, file)
 }
 
 /** The ranges of addresses in use, one a line. */
