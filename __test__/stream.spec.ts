@@ -268,6 +268,19 @@ test('unmap() when all was handed out does not harm', async (t) => {
   t.true(stream.readableEnded)
 })
 
+test('an end where no byte is left is an error that says so', (t) => {
+  const message =
+    /"options\.end" is out of range\. It must be left out, as the mapping has no bytes from start on/
+  for (const [content, start] of [
+    ['', 0],
+    ['content', 7],
+  ] as const) {
+    const mapping = mapped(t, Buffer.from(content))
+    t.throws(() => mapping.createReadStream({ start, end: 7 }), { code: 'ERR_OUT_OF_RANGE', message })
+    t.throws(() => mapping.createReadStream({ start, end: '7' as never }), { code: 'ERR_INVALID_ARG_TYPE' })
+  }
+})
+
 test('bytes that are not in the file any more end a stream with ERR_MAPPING_FAULT', async (t) => {
   const mapping = mapped(t, Buffer.alloc(4 * MiB, 7), { onFault: () => t.fail() })
   const stream = mapping.createReadStream()

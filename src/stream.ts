@@ -31,6 +31,10 @@ export function readStream(mapping: Mapping, prefetch: Prefetch, options: unknow
   const given = validate.options(options, ['start', 'end', 'highWaterMark', 'signal'])
   const { start: from = 0, end: last, highWaterMark: size = CHUNK } = given
   const start = validate.integer('options.start', from, 0, mapping.length)
+  if (last !== undefined && start === mapping.length) {
+    validate.integer('options.end', last)
+    throw outOfRange('options.end', 'left out, as the mapping has no bytes from start on', last)
+  }
   const end =
     last === undefined ? mapping.length : validate.integer('options.end', last, start, mapping.length - 1) + 1
   // A buffer may start up to seven bytes before its chunk.
