@@ -6,12 +6,13 @@ import { inChild } from './support/child'
 import { newFile, pattern } from './support/files'
 import { check } from './support/harness'
 import { kinds } from './support/kinds'
-import { noResize } from './support/platform'
+import { movesFiles, noRoom, noTruncation } from './support/platform'
 
 const SIZE = 2 * pageSize + 300
 const ROOM = 64 * pageSize
 const contents = pattern(SIZE)
 const quiet = { onFault: () => {} }
+const room = (maxLength: number) => (movesFiles ? {} : { maxLength })
 
 for (const { views, skip } of kinds) {
   check(
@@ -33,7 +34,7 @@ for (const { views, skip } of kinds) {
       mapping.view(Uint32Array, ROOM - 8)[1] = 0x64636261
       assert.equal(readFileSync(path).toString('latin1', ROOM - 4), 'abcd')
     },
-    skip ?? noResize,
+    skip ?? noRoom,
   )
 
   check(
@@ -56,7 +57,53 @@ for (const { views, skip } of kinds) {
         ['closed'],
       )
     },
-    skip ?? noResize,
+    skip ?? noRoom,
+  )
+
+  check(
+    `${views}: a file grows and shrinks with its mapping; older views are never somebody else's memory`,
+    () => {
+      const path = newFile(contents)
+      using mapping = Mapping.open(path, { access: 'write', offset: 100, views, ...quiet })
+      const { bytes: old } = mapping
+      const length = 40 * pageSize
+      mapping.protect('read', 0, pageSize - 100)
+      for (const next of [length, 5000, 3 * length, 0, 7, SIZE]) {
+        assert.equal(mapping.resize(next), next)
+        assert.equal(statSync(path).size, 100 + next)
+        if (next > 0) {
+          assert.equal(mapping.bytes.length, next)
+          mapping.write('end', next - 3)
+          assert.equal(readFileSync(path).toString('latin1', 97 + next), 'end')
+        }
+        if (next === length) {
+          assert.ok(mapping.read(0, SIZE - 100).equals(contents.subarray(100)))
+          assert.throws(() => mapping.write('x', 0), { code: 'EACCES' })
+        }
+        // Detached, where the runtime can do that to it.
+        const seen = old[pageSize] ?? 0
+        assert.ok(seen === 0 || seen === contents[100 + pageSize])
+        if (movesFiles && old.length > 0) assert.ok(old.every((byte) => byte === 0))
+      }
+    },
+    skip,
+  )
+
+  check(
+    `${views}: what was written to a copy stays when the file has grown`,
+    () => {
+      const path = newFile(contents)
+      using mapping = Mapping.open(path, { access: 'copy', views, length: SIZE - 300, ...quiet })
+      for (const at of [1, pageSize, SIZE - 301]) mapping.write('!', at)
+      assert.equal(mapping.resize(), SIZE)
+      for (const at of [1, pageSize, SIZE - 301]) assert.equal(mapping.read(at, 1).toString(), '!')
+      assert.ok(mapping.read(2, 100).equals(contents.subarray(2, 102)))
+      assert.throws(() => mapping.resize(SIZE + 1), { code: 'ERR_OUT_OF_RANGE' })
+      mapping.resize(pageSize + 1)
+      assert.equal(mapping.bytes[pageSize], 33)
+      assert.ok(readFileSync(path).equals(contents))
+    },
+    skip,
   )
 
   check(
@@ -74,7 +121,7 @@ for (const { views, skip } of kinds) {
       assert.ok(moves.size <= 12)
       assert.equal(mapping.faults.count, 0)
     },
-    skip ?? noResize,
+    skip,
   )
 }
 
@@ -93,42 +140,36 @@ check(
     assert.throws(() => mapping.resize(4), { code: 'ERR_OUT_OF_RANGE' })
     assert.equal(mapping.faults.count, 0)
   },
-  noResize,
+  noTruncation,
 )
 
-check(
-  'work in the thread pool goes on while a mapping is resized',
-  async () => {
-    using mapping = Mapping.open(newFile(contents), { access: 'write', maxLength: ROOM * 16, ...quiet })
-    for (let round = 0; round < 20; round++) {
-      mapping.resize(ROOM * 16)
-      const work = [mapping.flush(), mapping.prefetch(), mapping.find('not there')]
-      mapping.resize(SIZE)
-      for (const result of await Promise.allSettled(work))
-        if (result.status === 'rejected')
-          assert.equal((result.reason as { code: string }).code, 'ERR_OUT_OF_RANGE')
-    }
-    assert.ok(mapping.read(0, SIZE).equals(contents))
-  },
-  noResize,
-)
+check('work in the thread pool goes on while a mapping is resized', async () => {
+  using mapping = Mapping.open(newFile(contents), { access: 'write', ...room(ROOM * 16), ...quiet })
+  for (let round = 0; round < 20; round++) {
+    mapping.resize(ROOM * 16)
+    const work = [mapping.flush(), mapping.prefetch(), mapping.find('not there')]
+    mapping.resize(SIZE)
+    for (const result of await Promise.allSettled(work))
+      if (result.status === 'rejected')
+        assert.equal((result.reason as { code: string }).code, 'ERR_OUT_OF_RANGE')
+  }
+  assert.ok(mapping.read(0, SIZE).equals(contents))
+})
 
-check(
-  'errors name what is wrong, and change nothing',
-  () => {
-    const path = newFile(contents)
-    using mapping = Mapping.open(path, { access: 'write', maxLength: ROOM })
-    assert.throws(() => mapping.resize(ROOM + 1), { code: 'ERR_OUT_OF_RANGE', message: /maxLength/ })
-    assert.throws(() => mapping.resize('1' as unknown as number), { code: 'ERR_INVALID_ARG_TYPE' })
-    assert.throws(() => mapping.resize(-1), { code: 'ERR_OUT_OF_RANGE' })
-    assert.throws(() => mapping.protect('none', 1), { code: 'ERR_OUT_OF_RANGE' })
-    assert.ok(readFileSync(path).equals(contents))
-    assert.equal(mapping.length, SIZE)
-    mapping.unmap()
-    assert.throws(() => mapping.resize(1), { code: 'ERR_MAPPING_CLOSED' })
-  },
-  noResize,
-)
+check('errors name what is wrong, and change nothing', () => {
+  const path = newFile(contents)
+  using mapping = Mapping.open(path, { access: 'write', ...room(ROOM) })
+  using memory = Mapping.anonymous(SIZE, { maxLength: ROOM })
+  for (const limited of movesFiles ? [memory] : [memory, mapping])
+    assert.throws(() => limited.resize(ROOM + 1), { code: 'ERR_OUT_OF_RANGE', message: /maxLength/ })
+  assert.throws(() => mapping.resize('1' as unknown as number), { code: 'ERR_INVALID_ARG_TYPE' })
+  assert.throws(() => mapping.resize(-1), { code: 'ERR_OUT_OF_RANGE' })
+  assert.throws(() => mapping.protect('none', 1), { code: 'ERR_OUT_OF_RANGE' })
+  assert.ok(readFileSync(path).equals(contents))
+  assert.equal(mapping.length, SIZE)
+  mapping.unmap()
+  assert.throws(() => mapping.resize(1), { code: 'ERR_MAPPING_CLOSED' })
+})
 
 check('protect() takes rights away and gives them back', () => {
   using mapping = Mapping.open(newFile(contents), { access: 'write', ...quiet })
@@ -165,5 +206,32 @@ inChild(
     add()
     console.log(sum === 50 * (ROOM + pageSize))
   },
-  { prints: ['true'], skip: noResize },
+  { prints: ['true'] },
+)
+
+check(
+  'a file that somebody else has mapped does not shrink, and its mapping goes on',
+  () => {
+    const path = newFile(contents)
+    using mapping = Mapping.open(path, { access: 'write', ...quiet })
+    using other = Mapping.open(path)
+    assert.throws(() => mapping.resize(10), { code: 'EBUSY' })
+    assert.equal(statSync(path).size, SIZE)
+    assert.ok(mapping.bytes.equals(contents))
+    assert.ok(other.bytes.equals(contents))
+    other.unmap()
+    assert.equal(mapping.resize(10), 10)
+    assert.equal(statSync(path).size, 10)
+  },
+  movesFiles ? undefined : 'elsewhere it shrinks',
+)
+
+check(
+  'room behind a mapping of a file is refused where it moves',
+  () => {
+    assert.throws(() => Mapping.open(newFile(contents), { maxLength: ROOM }), {
+      code: 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM',
+    })
+  },
+  movesFiles ? undefined : 'elsewhere there is room',
 )

@@ -15,7 +15,10 @@ export const noParts = isWindows ? 'Windows unmaps only whole mappings' : undefi
 export const noFixed =
   (MAP_FIXED as number | undefined) === undefined ? 'there is no MAP_FIXED here' : undefined
 
-export const noResize = isWindows ? 'Windows adds no pages to a mapping, and takes none away' : undefined
+/** A mapping of a file that is resized has other addresses then, and views of before read zeros. */
+export const movesFiles = isWindows
+
+export const noRoom = isWindows ? 'Windows adds no pages to a mapping of a file' : undefined
 
 export const noSharedMemory = isWindows ? 'Windows has no POSIX shared memory' : undefined
 

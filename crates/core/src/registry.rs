@@ -444,11 +444,12 @@ impl Registry {
         Span::between(start, end)?.widened(sys::page_size())
     }
 
-    /// All segments around an address that one call has made, and that are live, without a gap.
+    /// All segments around an address that one call has made, without a gap: with the addresses that it is to grow into.
     fn mapping_around(&self, address: usize) -> Option<Span> {
         let (_, segment) = self.segments.range(..=address).next_back()?;
         let is_next = |whole: Span, next: &Segment| {
-            next.tag.id == segment.tag.id && next.is_live() == segment.is_live() && whole.touches(next.span)
+            let is_retired = |one: &Segment| one.state == State::Retired;
+            next.tag.id == segment.tag.id && is_retired(next) == is_retired(segment) && whole.touches(next.span)
         };
         let mut whole = segment.span;
         for (_, next) in self.segments.range(..segment.span.start()).rev() {

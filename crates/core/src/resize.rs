@@ -143,6 +143,12 @@ impl Growth {
         let mut extent = Extent { owned: None, lead: layout.lead, length, breaks: 0, moves: 0 };
         let overflow = || Error::system("mmap", libc::EOVERFLOW);
         if let Some(room) = self.room(layout.lead, length)? {
+            if sys::WHOLE_MAPPINGS && tag.file.is_some() {
+                return Err(Error::unavailable(
+                    "maxLength",
+                    "a mapping of a file gets other addresses when it grows here",
+                ));
+            }
             if unit > sys::page_size() || huge::needs_reserved(self.options) {
                 return Err(is_huge());
             }
@@ -219,9 +225,6 @@ impl Region {
         if self.is_closed() {
             return Err(Error::Closed);
         }
-        if sys::WHOLE_MAPPINGS {
-            return Err(Error::unavailable("resize", "a mapping is mapped and unmapped as a whole here"));
-        }
         if self.tag.huge {
             return Err(is_huge());
         }
@@ -235,11 +238,14 @@ impl Region {
         registry::lock().check_room("mmap")?;
         let grows =
             file.as_ref().zip(size).filter(|(_, size)| self.access == Access::Write && length > 0 && *size < end);
-        let elsewhere = self.make_room(bytes)?;
+        let moves = file.as_ref().filter(|_| sys::WHOLE_MAPPINGS);
+        let elsewhere = if moves.is_some() { None } else { self.make_room(bytes)? };
         if let Some((file, size)) = &grows {
             grow(&file.file, *size, end, self.growth.preallocate)?;
         }
-        let changed = if bytes >= self.len() {
+        let changed = if let Some(file) = moves {
+            self.map_anew(layout, file)
+        } else if bytes >= self.len() {
             self.extend(bytes, file.as_ref(), elsewhere)
         } else {
             self.cut(bytes, file.as_ref())
@@ -462,6 +468,118 @@ impl Region {
                 result => return result,
             }
         }
+    }
+
+    /// Maps another length of a file at other addresses, where a mapping is unmapped as a whole, and retires those that it had. A
+    /// file that is to shrink is unmapped before: no part of it may be mapped then.
+    fn map_anew(&self, layout: Layout, file: &Arc<MappedFile>) -> Result<()> {
+        let mut extent = self.extent.write();
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
+        let bytes = layout.map_length.saturating_sub(layout.lead);
+        let in_file = |bytes| self.growth.offset.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        let before = extent.length;
+        let size = file_size(file)?;
+        if self.access != Access::Write || bytes >= before || size > in_file(before) || size <= in_file(bytes) {
+            return self.move_pages(&mut extent, layout, file);
+        }
+        let as_before = u64::try_from(before).ok().and_then(|length| Layout::new(self.growth.offset, length));
+        let rights = self.rights(&extent);
+        extent.release()?;
+        let truncated = file.file.set_len(in_file(bytes)).map_err(|error| Error::from_io("ftruncate", &error));
+        let length = if truncated.is_ok() { Some(layout) } else { as_before };
+        let mapped =
+            length.ok_or(Error::system("mmap", libc::EOVERFLOW)).and_then(|layout| self.map_whole(layout, file));
+        let none = Layout { map_length: layout.lead, ..layout };
+        // What cannot be mapped again has no bytes, and can be resized again.
+        let (span, layout) = match (&mapped, length) {
+            (Ok(span), Some(layout)) => (*span, layout),
+            _ => (None, none),
+        };
+        self.settle_at(&mut extent, span, layout, file, &rights);
+        truncated.and(mapped.map(|_| ()))
+    }
+
+    /// Maps a length of a file; `None` if it is 0.
+    fn map_whole(&self, layout: Layout, file: &MappedFile) -> Result<Option<Span>> {
+        if layout.map_length == layout.lead {
+            return Ok(None);
+        }
+        let map = || huge::map_file(&file.file, layout, self.access, self.growth.options);
+        registry::reclaiming(map).map(Some)
+    }
+
+    /// What pages allow, from the first one on, where that is not what was asked for.
+    fn rights(&self, extent: &Extent) -> Vec<(usize, usize, i32)> {
+        let Some(pages) = extent.pages() else { return Vec::new() };
+        let tags = registry::lock().tags(pages).into_iter().filter(|(_, tag)| tag.prot != self.tag.prot);
+        tags.map(|(part, tag)| (part.start().saturating_sub(pages.start()), part.len(), tag.prot)).collect()
+    }
+
+    fn move_pages(&self, extent: &mut Extent, layout: Layout, file: &Arc<MappedFile>) -> Result<()> {
+        let rights = self.rights(extent);
+        let span = self.map_whole(layout, file)?;
+        let released = (|| {
+            let Some((held, pages)) = extent.held().zip(extent.pages()) else { return Ok(()) };
+            let mut registry = registry::change();
+            let common = span.and_then(|to| {
+                let length = pages.len().min(to.len());
+                pages.slice(0, length).zip(to.slice(0, length))
+            });
+            if let Some((from, to)) = common.filter(|_| self.access == Access::Copy) {
+                // SAFETY: pages of this region, with the gate closed, and pages that nobody has seen.
+                unsafe { sys::carry_own_pages(from, to) }?;
+            }
+            registry.release(held, Some(self.tag.id))
+        })();
+        if let (Err(_), Some(span)) = (&released, span) {
+            // SAFETY: just mapped, seen by nobody.
+            let _ = unsafe { sys::munmap(span) };
+        }
+        released?;
+        if let Some((from, to)) = extent.pages().zip(span).filter(|_| self.access == Access::Copy) {
+            self.tag.log.move_patches(from, to.start());
+        }
+        self.settle_at(extent, span, layout, file, &rights);
+        Ok(())
+    }
+
+    /// The bytes are at `span` now.
+    fn settle_at(
+        &self,
+        extent: &mut Extent,
+        span: Option<Span>,
+        layout: Layout,
+        file: &Arc<MappedFile>,
+        rights: &[(usize, usize, i32)],
+    ) {
+        let was = extent.pages();
+        let tag = Tag { file: Some(file.clone()), ..self.tag.clone() };
+        let mut unsynced = self.unsynced.lock();
+        *unsynced = std::mem::take(&mut *unsynced)
+            .into_iter()
+            .filter_map(|part| part.moved(was?.start(), span?.start())?.intersect(span?))
+            .collect();
+        drop(unsynced);
+        // First, and not by the assignment: the new pages may have the addresses of the old ones.
+        drop(extent.owned.take());
+        extent.owned = span.map(|span| Owned::adopt(span, tag));
+        if let Some(span) = span {
+            let mut registry = registry::change();
+            for (start, length, prot) in rights {
+                let part = span.from(span.start().saturating_add(*start));
+                let Some(part) = part.and_then(|rest| rest.slice(0, (*length).min(rest.len()))) else { continue };
+                // SAFETY: pages of this region, with the gate closed.
+                if unsafe { sys::mprotect(part, *prot) }.is_ok() {
+                    registry.set_prot(part, *prot);
+                }
+            }
+        }
+        extent.length = layout.map_length.saturating_sub(layout.lead);
+        extent.breaks = extent.breaks.saturating_add(1);
+        extent.moves = extent.moves.saturating_add(1);
+        self.tag.log.set_data(extent.data());
     }
 
     /// Does `work` with a pinned range, which needs the protection `prot` (`PROT_*`); again, if bytes of the region were cut off or

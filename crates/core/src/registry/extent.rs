@@ -83,6 +83,10 @@ impl Owned {
     /// # Errors
     /// `ENOMEM`.
     pub fn take_room(length: usize) -> Result<Span> {
+        if sys::WHOLE_MAPPINGS {
+            // Neither a part of them is given back, nor others asked for by name.
+            return sys::reserve_anywhere(length);
+        }
         let again = Span::new(VACANT.load(Ordering::Acquire), length).filter(|room| room.start() != 0);
         if let Some(room) = again.filter(|room| sys::reserve(*room).is_ok()) {
             return Ok(room);

@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::range::Span;
 use crate::table::FileIdentity;
 
 pub use std::os::fd::RawFd;
@@ -91,4 +92,15 @@ pub fn find_symbol(name: &CStr) -> Option<*mut c_void> {
     // SAFETY: a look-up by name among the symbols that are loaded.
     let symbol = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     (!symbol.is_null()).then_some(symbol)
+}
+
+/// Never needed: pages that are this process's own are moved as they are.
+///
+/// # Safety
+/// None is needed.
+///
+/// # Errors
+/// Always `ENOSYS`.
+pub unsafe fn carry_own_pages(_from: Span, _to: Span) -> Result<()> {
+    Err(Error::system("mremap", libc::ENOSYS))
 }

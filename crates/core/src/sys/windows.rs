@@ -487,6 +487,14 @@ pub unsafe fn munmap(span: Span) -> Result<()> {
 /// # Errors
 /// As [`munmap`].
 pub unsafe fn retire(span: Span) -> Result<()> {
+    if pieces(span).all(|(_, pages)| pages.kind != MEM_MAPPED) {
+        // A part of it will do.
+        for (part, _) in pieces(span).filter(|(_, pages)| pages.state == MEM_COMMIT) {
+            // SAFETY: the caller's contract.
+            check("munmap", unsafe { VirtualFree(at(part.start()), part.len(), MEM_DECOMMIT) })?;
+        }
+        return Ok(());
+    }
     for (one, pages) in allocations(span)? {
         if pages.kind == MEM_MAPPED {
             // SAFETY: the caller's contract.
@@ -520,6 +528,56 @@ fn reserve_placeholder(span: Span) -> Result<()> {
     } else {
         Ok(())
     }
+}
+
+/// Takes addresses for memory to grow into. The system charges nothing for them.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn reserve_anywhere(length: usize) -> Result<Span> {
+    // SAFETY: adds a reservation where there is nothing.
+    let start = unsafe { VirtualAlloc(std::ptr::null(), length, MEM_RESERVE, PAGE_NOACCESS) };
+    if start.is_null() {
+        return Err(Error::last("mmap"));
+    }
+    Span::new(start.expose_provenance(), length).ok_or(Error::system("mmap", libc::EOVERFLOW))
+}
+
+/// Copies private memory to addresses that are reserved. What is copied stays until it is retired.
+///
+/// # Safety
+/// The caller owns every page of both ranges, and nobody writes to the first meanwhile.
+///
+/// # Errors
+/// `ENOMEM`.
+pub unsafe fn move_away(from: Span, to: Span) -> Result<()> {
+    // SAFETY: the caller's contract.
+    unsafe { map_zeros(to) }?;
+    let source = std::ptr::with_exposed_provenance::<u8>(from.start());
+    let target = std::ptr::with_exposed_provenance_mut::<u8>(to.start());
+    // SAFETY: the caller's contract; the target can be written.
+    unsafe { std::ptr::copy_nonoverlapping(source, target, from.len().min(to.len())) };
+    Ok(())
+}
+
+/// Copies what was written to the copy-on-write view at `from` to the one at `to`, which has the same part of the file.
+///
+/// # Safety
+/// The caller owns every page of both ranges; a write to the first faults, and comes back when it is mapped no more.
+///
+/// # Errors
+/// `ENOMEM` beyond 256 MiB; all is as before then.
+pub unsafe fn carry_own_pages(from: Span, to: Span) -> Result<()> {
+    let before: Vec<(Span, Pages)> = pieces(from).collect();
+    // SAFETY: the caller's contract.
+    let own = unsafe { own_pages(&before) }.inspect_err(|_| {
+        // SAFETY: as above.
+        unsafe { protect_as(&before, from) };
+    })?;
+    let moved =
+        |(address, bytes): (usize, Box<[u8]>)| (address.saturating_sub(from.start()).saturating_add(to.start()), bytes);
+    put_back(&own.into_iter().map(moved).collect());
+    Ok(())
 }
 
 /// Makes the pages of the range, which were retired or have no file, zeros of this process.
@@ -774,7 +832,7 @@ unsafe fn fill(view: Span, section: &Section, offset: u64, part: Span, protectio
     unsafe { section.map_into(part, offset.saturating_add(skipped), part.len(), protection) }
 }
 
-/// Makes pages of a file the file's again.
+/// Makes pages of a file the file's again; without a file, reserved addresses memory.
 ///
 /// # Safety
 /// The caller owns the whole mapping, and nobody else replaces pages of it meanwhile.
@@ -782,6 +840,10 @@ unsafe fn fill(view: Span, section: &Section, offset: u64, part: Span, protectio
 /// # Errors
 /// As [`map_file`]; `ENOTSUP` for a mapping whose writes stay in this process, which would be lost.
 pub unsafe fn map_again(span: Span, prot: i32, flags: i32, fd: RawFd, offset: u64) -> Result<()> {
+    if flags & libc::MAP_ANONYMOUS != 0 {
+        // SAFETY: the caller's contract.
+        return unsafe { map_zeros(span) };
+    }
     if flags & libc::MAP_SHARED == 0 {
         return Err(Error::system("mmap", libc::ENOTSUP));
     }

@@ -12,31 +12,9 @@ use crate::range::Span;
 /// The longest name of shared memory, in bytes, that would be asked for.
 pub const LONGEST_SHM_NAME: usize = 255;
 
-const NO_RESIZE: Error =
-    Error::Unavailable { feature: "maxLength", reason: "Windows adds no pages to a mapping, and takes none away" };
-
 /// Whether the system knows an advice.
 pub fn knows_advice(advice: i32) -> bool {
     matches!(advice, libc::MADV_NORMAL | libc::MADV_WILLNEED)
-}
-
-/// Addresses to grow into cannot be taken.
-///
-/// # Errors
-/// Always [`Error::Unavailable`].
-pub fn reserve_anywhere(_length: usize) -> Result<Span> {
-    Err(NO_RESIZE)
-}
-
-/// Pages cannot be moved.
-///
-/// # Safety
-/// None is needed.
-///
-/// # Errors
-/// Always [`Error::Unavailable`].
-pub unsafe fn move_away(_from: Span, _to: Span) -> Result<()> {
-    Err(NO_RESIZE)
 }
 
 /// Writes zeros.
