@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import * as fs from 'node:fs'
 import { inspect } from 'node:util'
 import { Mapping, pageSize, type MemfdOptions, type Seal, type SystemError } from 'mmap-native'
-import { root } from './support/child'
+import { root, runScript } from './support/child'
 import { scratchFile } from './support/files'
 import { growth } from './support/leaks'
 import { maps, smapsField } from './support/maps'
@@ -48,6 +48,28 @@ onLinux('memfd() is memory with a descriptor, zeroed, shared and under its name'
   t.is(fs.readlinkSync(`/proc/self/fd/${mapping.fd}`), '/memfd:my memory (deleted)')
   t.is(fs.fstatSync(mapping.fd).size, 10_000)
 })
+
+onLinux(
+  'more memory than there is cannot be preallocated: ENOMEM, and nobody is killed for it',
+  async (t) => {
+    const ending = await runScript(`
+    const { Mapping } = require('mmap-native')
+    const tries = [
+      () => Mapping.memfd(2 ** 50, { preallocate: true }),
+      () => Mapping.memfd(4096, { preallocate: true, maxLength: 2 ** 40 }).resize(2 ** 40),
+    ]
+    for (const attempt of tries) {
+      try { attempt(); console.log('made') } catch ({ code, syscall }) { console.log(code, syscall) }
+    }
+    console.log(Mapping.memfd(2 ** 40).length)`)
+    t.deepEqual(ending, {
+      code: 0,
+      signal: null,
+      stdout: `ENOMEM fallocate\nENOMEM fallocate\n${2 ** 40}\n`,
+      stderr: '',
+    })
+  },
+)
 
 onLinux('memory that is never touched costs nothing, unless it is preallocated', (t) => {
   using lazy = Mapping.memfd(100 * pageSize)

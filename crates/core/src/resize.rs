@@ -238,12 +238,12 @@ impl Region {
         registry::lock().check_room("mmap")?;
         let grows =
             file.as_ref().zip(size).filter(|(_, size)| self.access == Access::Write && length > 0 && *size < end);
-        let moves = file.as_ref().filter(|_| sys::WHOLE_MAPPINGS);
-        let elsewhere = if moves.is_some() { None } else { self.make_room(bytes)? };
+        let as_a_whole = file.as_ref().filter(|_| sys::WHOLE_MAPPINGS);
+        let elsewhere = if as_a_whole.is_some() { None } else { self.make_room(bytes)? };
         if let Some((file, size)) = &grows {
             grow(&file.file, *size, end, self.growth.preallocate)?;
         }
-        let changed = if let Some(file) = moves {
+        let changed = if let Some(file) = as_a_whole {
             self.map_anew(layout, file)
         } else if bytes >= self.len() {
             self.extend(bytes, file.as_ref(), elsewhere)

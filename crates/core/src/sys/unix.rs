@@ -888,9 +888,12 @@ pub fn duplicate(fd: RawFd) -> Result<File> {
 /// `fallocate(2)`: gives blocks to a range of a file, and the file the length that the range needs.
 ///
 /// # Errors
-/// `ENOSPC`, `EFBIG`, `EDQUOT`; `EOPNOTSUPP` where the file system cannot.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+/// `ENOSPC`, `EFBIG`, `EDQUOT`; `EOPNOTSUPP` where the file system cannot; `ENOMEM` for more memory than there is.
+#[cfg(target_os = "linux")]
 pub fn allocate(file: &File, offset: u64, length: u64) -> Result<()> {
+    if exhausts_memory(file, length) {
+        return Err(Error::refused("fallocate", libc::ENOMEM, "more than the memory that is available"));
+    }
     let too_big = |_| Error::system("fallocate", libc::EFBIG);
     let offset = off64_t::try_from(offset).map_err(too_big)?;
     let length = off64_t::try_from(length).map_err(too_big)?;
@@ -931,33 +934,53 @@ pub fn allocate(file: &File, offset: u64, length: u64) -> Result<()> {
 ///
 /// # Errors
 /// Always `EOPNOTSUPP`.
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "macos")))]
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 pub fn allocate(_file: &File, _offset: u64, _length: u64) -> Result<()> {
     Err(Error::system("fallocate", libc::EOPNOTSUPP))
+}
+
+/// What `fstatfs(2)` says of the file system behind `fd`.
+#[cfg(target_os = "linux")]
+fn file_system(fd: RawFd) -> Option<libc::statfs64> {
+    let mut stat = MaybeUninit::<libc::statfs64>::uninit();
+    // SAFETY: the call fills the structure or fails.
+    let status = unsafe { libc::fstatfs64(fd, stat.as_mut_ptr()) };
+    // SAFETY: filled by the successful call.
+    (status == 0).then(|| unsafe { stat.assume_init() })
 }
 
 /// The block size of the file system behind `fd` if that is hugetlbfs, whose mappings go by huge pages.
 #[cfg(target_os = "linux")]
 pub fn hugetlbfs_page_size(fd: RawFd) -> Option<usize> {
-    let mut stat = MaybeUninit::<libc::statfs64>::uninit();
-    // SAFETY: the call fills the structure or fails.
-    let status = unsafe { libc::fstatfs64(fd, stat.as_mut_ptr()) };
-    if status != 0 {
-        return None;
-    }
-    // SAFETY: filled by the successful call.
-    let stat = unsafe { stat.assume_init() };
+    let stat = file_system(fd)?;
     #[allow(clippy::unnecessary_cast, clippy::cast_possible_wrap)] // the type of f_type differs between platforms
     let is_hugetlbfs = stat.f_type as i64 == libc::HUGETLBFS_MAGIC as i64;
     is_hugetlbfs.then(|| usize::try_from(stat.f_bsize).ok()).flatten()
 }
 
+/// Whether so many bytes for a file would be more memory than there is: of a file of memory without a limit (a memfd) the kernel would
+/// allocate until it ends processes.
+#[cfg(target_os = "linux")]
+fn exhausts_memory(file: &File, length: u64) -> bool {
+    let Some(stat) = file_system(file.as_raw_fd()) else { return false };
+    #[allow(clippy::unnecessary_cast, clippy::cast_possible_wrap)] // the type of f_type differs between platforms
+    let is_unlimited = stat.f_type as i64 == libc::TMPFS_MAGIC as i64 && stat.f_blocks == 0;
+    let available = || Some(memory_figure("MemAvailable:")?.saturating_add(memory_figure("SwapFree:")?));
+    is_unlimited && available().is_some_and(|available| u64::try_from(available).is_ok_and(|most| length > most))
+}
+
+/// A line of `/proc/meminfo`, in bytes.
+#[cfg(target_os = "linux")]
+fn memory_figure(name: &str) -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
+}
+
 /// The size in bytes of the huge pages that `MAP_HUGETLB` gives when no size is named.
 #[cfg(target_os = "linux")]
 pub fn default_huge_page_size() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Hugepagesize:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
+    memory_figure("Hugepagesize:")
 }
 
 /// How many mappings of ours the process can have before the runtime might get none for itself: seven eighths of
