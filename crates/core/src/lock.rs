@@ -64,16 +64,20 @@ impl Region {
         self.parts(step)?;
         let lock = || if on_fault { sys::mlock_on_fault(step) } else { sys::mlock(step) };
         let mut locked = lock();
+        let mut brought = Ok(());
         if !on_fault && locked.as_ref().is_err_and(|error| error.errno() == Some(libc::ENOMEM)) {
             // The same number for the limit and for a page that is not to be had: this tells which, if it is the latter.
-            self.bring_in(step, sys::can_populate())?;
-            locked = lock();
+            brought = self.bring_in(step, sys::can_populate());
+            if brought.is_ok() {
+                locked = lock();
+            }
         }
         if !registry::lock().is_live(step, Some(self.id())) {
-            // Addresses that were locked behind their file's back count against the limit, too.
+            // Addresses that were locked behind their file's back count against the limit, too; so do those of a call that failed.
             let _ = sys::munlock(step);
             return Err(Error::Closed);
         }
+        brought?;
         locked.map_err(explain)
     }
 
