@@ -302,8 +302,8 @@ export class Mapping implements Disposable {
     const access = validate.oneOf('options.access', how, ACCESSES)
     const views = validate.oneOf('options.views', kind, VIEWS)
     const offset = validate.integer('options.offset', from)
-    const length = size === undefined ? undefined : validate.integer('options.length', size)
-    const room = maxLength === undefined ? undefined : validate.integer('options.maxLength', maxLength)
+    const length = validate.optionalInteger('options.length', size)
+    const room = validate.optionalInteger('options.maxLength', maxLength)
     const creates = validate.creates('options.create', create)
     const grows = validate.boolean('options.grow', grow)
     const permissions = validate.integer('options.mode', mode, 0, 0o7777)
@@ -327,11 +327,7 @@ export class Mapping implements Disposable {
     }
     const hugeFlags = huge.flags(given.hugePages, ['transparent'])
     if (isSync) huge.needsLinux('mapSync')
-    if (onFault !== undefined && typeof onFault !== 'function') {
-      throw invalidArgType('options.onFault', 'of type function', onFault)
-    }
-    areShared(views)
-    faults.watch()
+    const listener = validate.callback<(fault: faults.Fault) => void>('options.onFault', onFault)
     const flags =
       (creates ? OpenFlags.create : 0) |
       (create === 'exclusive' ? OpenFlags.exclusive : 0) |
@@ -341,22 +337,11 @@ export class Mapping implements Disposable {
       (reservesNothing ? OpenFlags.noReserve : 0) |
       (isSync ? OpenFlags.sync : 0) |
       hugeFlags
-    try {
-      const handle = native.mappingOpen(what.file, access, offset, length, flags, permissions, room)
-      const mapping = new Mapping(PARTS, {
-        handle,
-        offset,
-        access,
-        views,
-        path: what.path,
-        syncOnUnmap: syncs,
-      } satisfies Parts)
-      if (onFault !== undefined)
-        faults.listen(mapping, native.mappingId(handle), onFault as (fault: faults.Fault) => void)
-      return mapping
-    } catch (error) {
-      throw fromNative(error, what.path, 'options.')
-    }
+    return Mapping.#make(
+      { offset, access, views, path: what.path, syncOnUnmap: syncs, onFault: listener },
+      () => native.mappingOpen(what.file, access, offset, length, flags, permissions, room),
+      'options.',
+    )
   }
 
   /**
@@ -379,28 +364,17 @@ export class Mapping implements Disposable {
     ])
     const { populate = false, noReserve = false, stack = false, maxLength, views: kind = 'auto' } = given
     const size = validate.integer('length', length)
-    const room = maxLength === undefined ? undefined : validate.integer('options.maxLength', maxLength)
+    const room = validate.optionalInteger('options.maxLength', maxLength)
     const views = validate.oneOf('options.views', kind, VIEWS)
-    areShared(views)
-    faults.watch()
     const flags =
       (validate.boolean('options.populate', populate) ? OpenFlags.populate : 0) |
       (validate.boolean('options.noReserve', noReserve) ? OpenFlags.noReserve : 0) |
       (validate.boolean('options.stack', stack) ? OpenFlags.stack : 0) |
       huge.flags(given.hugePages, huge.SIZES)
     const name = huge.memoryName(given.name)
-    try {
-      const handle = native.mappingAnonymous(size, flags, room, name)
-      return new Mapping(PARTS, {
-        handle,
-        offset: 0,
-        access: 'write',
-        views,
-        path: undefined,
-      } satisfies Parts)
-    } catch (error) {
-      throw fromNative(error)
-    }
+    return Mapping.#make({ access: 'write', views, path: undefined }, () =>
+      native.mappingAnonymous(size, flags, room, name),
+    )
   }
 
   /**
@@ -480,24 +454,25 @@ export class Mapping implements Disposable {
     return new Mapping(PARTS, { handle, offset, access, views, path } satisfies Parts)
   }
 
-  /** A mapping of what `open` returns. */
+  /** A mapping of what `open` returns. Arguments that native code names are those of `prefix`. */
   static #make(
-    parts: Pick<Parts, 'access' | 'views' | 'path'> & {
+    parts: Omit<Parts, 'handle' | 'offset'> & {
       offset?: number
       onFault?: ((fault: faults.Fault) => void) | undefined
     },
     open: () => Handle,
+    prefix?: string,
   ): Mapping {
     areShared(parts.views)
     faults.watch()
     try {
-      const { offset = 0, access, views, path } = parts
+      const { offset = 0, onFault, ...others } = parts
       const handle = open()
-      const mapping = new Mapping(PARTS, { handle, offset, access, views, path } satisfies Parts)
-      if (parts.onFault !== undefined) faults.listen(mapping, native.mappingId(handle), parts.onFault)
+      const mapping = new Mapping(PARTS, { handle, offset, ...others } satisfies Parts)
+      if (onFault !== undefined) faults.listen(mapping, native.mappingId(handle), onFault)
       return mapping
     } catch (error) {
-      throw fromNative(error, parts.path)
+      throw fromNative(error, parts.path, prefix)
     }
   }
 

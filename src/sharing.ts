@@ -129,7 +129,7 @@ export function sharedRequest(givenName: unknown, givenLength: unknown, options:
     name,
     access,
     length,
-    room: maxLength === undefined ? undefined : validate.integer('options.maxLength', maxLength),
+    room: validate.optionalInteger('options.maxLength', maxLength),
     views,
     flags,
     mode: validate.integer('options.mode', mode, 0, 0o7777),
@@ -172,7 +172,7 @@ export function memfdRequest(givenLength: unknown, options: unknown) {
   return {
     name,
     length: validate.integer('length', givenLength, 1),
-    room: maxLength === undefined ? undefined : validate.integer('options.maxLength', maxLength),
+    room: validate.optionalInteger('options.maxLength', maxLength),
     seals: sealBits('options.seal', seal),
     flags:
       OpenFlags.grow | (validate.boolean('options.preallocate', preallocate) ? OpenFlags.preallocate : 0),

@@ -14,6 +14,11 @@ export function integer(name: string, value: unknown, min = 0, max: number = MAX
   return Number(value) + 0 // -0 becomes 0
 }
 
+/** The same for an option without a default. */
+export function optionalInteger(name: string, value: unknown): number | undefined {
+  return value === undefined ? undefined : integer(name, value)
+}
+
 /** The bits of a C `int`: any 32-bit integer, signed or unsigned. */
 export function flags(name: string, value: unknown): number {
   if (typeof value !== 'number') throw invalidArgType(name, 'of type number', value)
