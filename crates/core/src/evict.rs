@@ -5,20 +5,17 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::range::Span;
 use crate::region::Region;
 use crate::registry::{self, Tag};
 use crate::room;
+use crate::slice;
 use crate::sys;
 
 /// Bytes that are dropped under one lock of the registry.
 const STEP: usize = 8 * 1024 * 1024;
-
-/// A slice ends with the first step after this time.
-const SLICE: Duration = Duration::from_millis(4);
 
 /// What one slice has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,29 +49,26 @@ impl Region {
         let region = self.clone();
         Ok(move || {
             region.steadily(offset, length, 0, |pin| {
-                let mut slice = Eviction { from_process: Some(0), ..Eviction::default() };
-                let Some(pin) = pin else { return Ok(slice) };
-                let started = Instant::now();
+                let mut eviction = Eviction { from_process: Some(0), ..Eviction::default() };
+                let Some(pin) = pin else { return Ok(eviction) };
                 let pages = pin.span().widened(sys::page_size()).ok_or(Error::system("madvise", libc::EINVAL))?;
                 let behind = usize::try_from(behind).unwrap_or(usize::MAX);
-                for step in pages.pieces(STEP) {
+                for step in slice::steps(pages, STEP) {
                     let present = present_bytes(step);
                     let parts = region.drop_pages(step)?;
-                    slice.from_process = slice.from_process.zip(present).map(|(sum, more)| sum.saturating_add(more));
+                    eviction.from_process =
+                        eviction.from_process.zip(present).map(|(sum, more)| sum.saturating_add(more));
                     if page_cache {
                         let before = cached_bytes(step)?;
                         parts.iter().try_for_each(|(part, tag)| uncache(*part, tag, behind))?;
                         let gone = before.saturating_sub(cached_bytes(step)?);
-                        slice.from_page_cache = slice.from_page_cache.saturating_add(gone);
+                        eviction.from_page_cache = eviction.from_page_cache.saturating_add(gone);
                     }
-                    slice.done = wide(pin.span().before(step.end()).map_or(0, Span::len));
-                    if started.elapsed() >= SLICE {
-                        break;
-                    }
+                    eviction.done = wide(pin.span().before(step.end()).map_or(0, Span::len));
                 }
                 // What was counted may have been others' by then.
                 region.parts(pin.span())?;
-                Ok(slice)
+                Ok(eviction)
             })
         })
     }

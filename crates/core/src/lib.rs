@@ -54,6 +54,7 @@ mod room;
 pub mod search;
 pub mod share;
 pub mod shm;
+mod slice;
 pub mod stat;
 pub mod sys;
 pub mod table;

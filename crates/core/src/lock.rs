@@ -5,13 +5,13 @@
 //! slice in short steps.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::range::Span;
 use crate::region::Region;
 use crate::registry;
 use crate::room;
+use crate::slice;
 use crate::sys;
 
 /// Bytes that are brought in and locked at once.
@@ -19,9 +19,6 @@ const STEP: usize = 1024 * 1024;
 
 /// Bytes that are marked or let go at once.
 const LONG_STEP: usize = 16 * 1024 * 1024;
-
-/// A slice ends with the first step after this time.
-const SLICE: Duration = Duration::from_millis(4);
 
 impl Region {
     /// Locks pages of a range in memory, from its start on, for a few milliseconds (`mlock(2)`); with `on_fault` each when it is first
@@ -44,15 +41,11 @@ impl Region {
         Ok(move || {
             region.steadily(offset, length, 0, |pin| {
                 let Some(pin) = pin else { return Ok(0) };
-                let started = Instant::now();
                 let pages = pages_of(pin.span(), "mlock")?;
                 let mut done = 0;
-                for step in pages.pieces(if on_fault { LONG_STEP } else { STEP }) {
+                for step in slice::steps(pages, if on_fault { LONG_STEP } else { STEP }) {
                     region.lock_step(step, on_fault)?;
                     done = pin.span().before(step.end()).map_or(0, Span::len);
-                    if started.elapsed() >= SLICE {
-                        break;
-                    }
                 }
                 Ok(u64::try_from(done).unwrap_or(u64::MAX))
             })

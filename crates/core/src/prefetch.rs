@@ -19,13 +19,13 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::fault::Kind;
 use crate::range::Span;
 use crate::region::Region;
 use crate::registry::{self, Tag};
+use crate::slice;
 use crate::sys;
 
 /// Bytes that are populated at once.
@@ -33,9 +33,6 @@ const STEP: usize = 1024 * 1024;
 
 /// Bytes that are asked of the device before they are populated.
 const READ_AHEAD: usize = 16 * 1024 * 1024;
-
-/// A slice ends with the first step after this time.
-const SLICE: Duration = Duration::from_millis(4);
 
 impl Region {
     /// Brings pages of a range into memory, from its start on, for a few milliseconds (`madvise(2)`,
@@ -68,7 +65,6 @@ impl Region {
     }
 
     fn prefetch_slice(&self, range: Span, read_ahead_to: usize) -> Result<usize> {
-        let started = Instant::now();
         let page = sys::page_size();
         let invalid = || Error::system("madvise", libc::EINVAL);
         let pages = range.widened(page).ok_or_else(invalid)?;
@@ -76,18 +72,17 @@ impl Region {
             .and_then(|ahead| ahead.widened(page))
             .ok_or_else(invalid)?;
         let mut asked = pages.start();
-        for step in pages.pieces(STEP) {
+        let mut done = 0;
+        for step in slice::steps(pages, STEP) {
             let until = step.end().saturating_add(READ_AHEAD);
             if let Some(next) = ahead.from(asked).and_then(|rest| rest.before(until)) {
                 self.read_ahead(next);
                 asked = next.end();
             }
             self.bring_in(step, sys::can_populate())?;
-            if started.elapsed() >= SLICE {
-                return Ok(range.before(step.end()).map_or(0, Span::len));
-            }
+            done = range.before(step.end()).map_or(0, Span::len);
         }
-        Ok(range.len())
+        Ok(done)
     }
 
     /// The address behind the last byte.

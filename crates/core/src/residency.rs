@@ -1,20 +1,17 @@
 //! Which pages of a [`Region`] are in memory.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::region::Region;
 use crate::registry;
+use crate::slice;
 use crate::sys;
 
 /// Bytes whose pages are asked about at once. So many pages are a multiple of eight.
 const STEP: usize = 64 * 1024 * 1024;
 
-/// A slice ends with the first step after this time,
-const SLICE: Duration = Duration::from_millis(4);
-
-/// or after so many bytes.
+/// A slice has at most so many bytes.
 const LONGEST_SLICE: usize = 1024 * 1024 * 1024;
 
 impl Region {
@@ -36,18 +33,14 @@ impl Region {
             region.steadily(offset, length, 0, |pin| {
                 let mut bits = Vec::new();
                 let Some(pin) = pin else { return Ok(bits) };
-                let started = Instant::now();
                 let pages = pin.span().widened(sys::page_size()).ok_or(Error::system("mincore", libc::EINVAL))?;
-                let slice = pages.slice(0, LONGEST_SLICE).unwrap_or(pages);
-                for step in slice.pieces(STEP) {
+                let longest = pages.slice(0, LONGEST_SLICE).unwrap_or(pages);
+                for step in slice::steps(longest, STEP) {
                     let bytes = sys::mincore(step);
                     if !registry::lock().is_live(step, Some(region.id())) {
                         return Err(Error::Closed);
                     }
                     pack(&bytes?, &mut bits);
-                    if started.elapsed() >= SLICE {
-                        break;
-                    }
                 }
                 Ok(bits)
             })

@@ -4,8 +4,7 @@
 //! of the runtime among them.
 
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use parking_lot::Mutex;
 use windows_sys::Win32::Foundation::{GetLastError, SetLastError, EXCEPTION_ACCESS_VIOLATION, EXCEPTION_IN_PAGE_ERROR};
@@ -16,9 +15,9 @@ use windows_sys::Win32::System::Threading::{CreateEventW, SetEvent, SwitchToThre
 
 use crate::error::{Error, Result};
 use crate::fault::{self, Access, Outcome};
-use crate::registry;
 use crate::room;
 use crate::sys::guard::{is_guarded, is_on};
+use crate::sys::watcher;
 
 /// What a handler answers (`EXCEPTION_CONTINUE_EXECUTION`, `EXCEPTION_CONTINUE_SEARCH`; `<excpt.h>`).
 const GO_ON: i32 = -1;
@@ -84,13 +83,11 @@ fn access_of(record: &EXCEPTION_RECORD) -> Option<Access> {
 
 /// The event that wakes the watcher; null while there is none.
 static WAKE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
-/// The event is set, and the watcher has not seen it.
-static AWAKE: AtomicBool = AtomicBool::new(false);
 
 /// Tells the watcher thread that there is work. Returns whether there is such a thread. A handler may call it.
 pub fn wake_watcher() -> bool {
     let event = WAKE.load(Ordering::Acquire);
-    if !event.is_null() && !AWAKE.swap(true, Ordering::AcqRel) {
+    if !event.is_null() && watcher::call() {
         // SAFETY: an event of ours, which is never closed.
         unsafe { SetEvent(event) };
     }
@@ -99,9 +96,6 @@ pub fn wake_watcher() -> bool {
 
 /// Nothing is looked after here while there are mappings: no handler replaces another.
 pub fn rouse_watcher() {}
-
-/// How long ranges that can be unmapped are gathered.
-const GATHERING: Duration = Duration::from_millis(10);
 
 /// Starts the thread that brings records into the logs, has the runtimes told, and unmaps what views have left behind.
 fn start_watcher() -> Result<()> {
@@ -119,15 +113,7 @@ fn start_watcher() -> Result<()> {
             if unsafe { WaitForSingleObject(event, INFINITE) } != 0 {
                 return;
             }
-            // Not a store: whoever found the flag set, and set no event, has recorded before what is looked for now.
-            AWAKE.swap(false, Ordering::AcqRel);
-            fault::notify();
-            room::count();
-            if registry::has_garbage() {
-                // More will come: views die many at a time.
-                std::thread::sleep(GATHERING);
-                registry::sweep();
-            }
+            watcher::answer();
         }
     };
     let builder = std::thread::Builder::new().name("mmap-faults".to_owned()).stack_size(256 * 1024);

@@ -6,20 +6,8 @@
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use super::types::Wake;
 use crate::error::{Error, Result};
-
-/// How a wait ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
-    /// Somebody woke it.
-    Woken,
-    /// The cell had another value.
-    NotEqual,
-    /// The time was over.
-    TimedOut,
-    /// A signal came in between.
-    Signal,
-}
 
 /// `clock_gettime(CLOCK_MONOTONIC)`: what deadlines are in.
 pub fn monotonic() -> Duration {

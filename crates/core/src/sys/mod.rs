@@ -7,10 +7,12 @@ mod guard;
 mod shared;
 #[cfg(unix)]
 mod signal;
+mod types;
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
 mod unix_std;
+mod watcher;
 
 #[cfg(windows)]
 mod exception;
@@ -30,6 +32,7 @@ pub use guard::{is_guarded, set_guard};
 pub use shared::*;
 #[cfg(unix)]
 pub use signal::*;
+pub use types::*;
 #[cfg(unix)]
 pub use unix::*;
 #[cfg(unix)]

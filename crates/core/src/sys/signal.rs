@@ -8,7 +8,6 @@
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use libc::{c_int, c_void, sigaction, siginfo_t, ucontext_t};
 use parking_lot::Mutex;
@@ -18,6 +17,7 @@ use crate::fault::{self, Access, Outcome};
 use crate::registry;
 use crate::room;
 use crate::sys::guard::{is_guarded, is_on};
+use crate::sys::watcher;
 
 /// The signals that an access to memory can raise.
 const SIGNALS: [c_int; 2] = [libc::SIGBUS, libc::SIGSEGV];
@@ -393,13 +393,11 @@ fn set_errno(value: c_int) {
 
 /// The end of the pipe that handlers write to; -1 while there is none.
 static WAKE: AtomicI32 = AtomicI32::new(-1);
-/// A byte is in the pipe that the watcher has not read.
-static AWAKE: AtomicBool = AtomicBool::new(false);
 
 /// Tells the watcher thread that there is work. Returns whether there is such a thread. Async-signal-safe.
 pub fn wake_watcher() -> bool {
     let fd = WAKE.load(Ordering::Acquire);
-    if fd >= 0 && !AWAKE.swap(true, Ordering::AcqRel) {
+    if fd >= 0 && watcher::call() {
         // SAFETY: a write of one byte to a descriptor of ours, which does not block.
         let _ = unsafe { libc::write(fd, [0_u8].as_ptr().cast(), 1) };
     }
@@ -431,9 +429,6 @@ pub fn rouse_watcher() {
 
 const LOOK_EVERY_MS: c_int = 100;
 
-/// How long ranges that can be unmapped are gathered.
-const GATHERING: Duration = Duration::from_millis(10);
-
 /// Starts the thread that brings records into the logs, has the runtimes told, and unmaps what views have left behind.
 fn start_watcher() -> Result<()> {
     let (reader, writer) = std::io::pipe().map_err(|error| Error::from_io("pipe", &error))?;
@@ -457,15 +452,7 @@ fn start_watcher() -> Result<()> {
             if std::io::Read::read_exact(&mut reader, &mut byte).is_err() {
                 return;
             }
-            // Not a store: whoever found the flag set, and wrote nothing, has recorded before what is looked for now.
-            AWAKE.swap(false, Ordering::AcqRel);
-            fault::notify();
-            room::count();
-            if registry::has_garbage() {
-                // More will come: views die many at a time.
-                std::thread::sleep(GATHERING);
-                registry::sweep();
-            }
+            watcher::answer();
         }
     };
     let builder = std::thread::Builder::new().name("mmap-faults".to_owned()).stack_size(256 * 1024);

@@ -10,8 +10,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
 
+use super::types::{Access, MapOptions};
 use crate::error::{Error, Result};
-use crate::huge::HugePages;
 use crate::range::{Layout, Span};
 use crate::table::FileIdentity;
 
@@ -657,34 +657,6 @@ pub unsafe fn mremap(old: usize, old_length: usize, new_length: usize, flags: i3
         return Err(Error::last("mremap"));
     }
     Ok(at.expose_provenance())
-}
-
-/// How the pages of a file are mapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Read only; other processes' writes to the file show.
-    Read,
-    /// Read and write; writes go to the file.
-    Write,
-    /// Read and write; writes stay in this process.
-    Copy,
-}
-
-/// What a new mapping asks of the kernel beyond its range.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MapOptions {
-    /// Bring all pages into memory before returning (`MAP_POPULATE`; Linux).
-    pub populate: bool,
-    /// Set no swap space aside (`MAP_NORESERVE`; Linux).
-    pub no_reserve: bool,
-    /// Take addresses for so many bytes, and never move.
-    pub max_length: Option<u64>,
-    /// An address fit for a stack (`MAP_STACK`); for memory.
-    pub stack: bool,
-    /// What pages it is to have.
-    pub huge_pages: Option<HugePages>,
-    /// What is written to a file on persistent memory is there when the processor's caches are flushed (`MAP_SYNC`; Linux).
-    pub sync: bool,
 }
 
 #[cfg(target_os = "linux")]

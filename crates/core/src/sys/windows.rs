@@ -42,9 +42,9 @@ use windows_sys::Win32::System::ProcessStatus::{K32QueryWorkingSetEx, PSAPI_WORK
 use windows_sys::Win32::System::SystemInformation::{GetSystemInfo, GetTickCount64, SYSTEM_INFO};
 use windows_sys::Win32::System::Threading::GetCurrentProcess;
 
+use super::types::{Access, MapOptions};
 use super::windows_std::{handle_of, RawFd};
 use crate::error::{Error, Result};
-use crate::huge::HugePages;
 use crate::range::{round_down, Layout, Span};
 use crate::table::FileIdentity;
 
@@ -1090,34 +1090,6 @@ pub fn mincore(span: Span) -> Result<Vec<u8>> {
         residency.extend(asked.iter().map(|page| u8::from(unsafe { page.VirtualAttributes.Flags } & 1 == 1)));
     }
     Ok(residency)
-}
-
-/// How the pages of a file are mapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Read only; other processes' writes to the file show.
-    Read,
-    /// Read and write; writes go to the file.
-    Write,
-    /// Read and write; writes stay in this process.
-    Copy,
-}
-
-/// What a new mapping asks of the system beyond its range.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MapOptions {
-    /// Bring all pages into memory before returning. Here the device is asked for them, and nobody waits.
-    pub populate: bool,
-    /// Set no swap space aside. Windows always does for memory that can be written.
-    pub no_reserve: bool,
-    /// Take addresses for so many bytes, and never move. Not here.
-    pub max_length: Option<u64>,
-    /// An address fit for a stack: any is, here.
-    pub stack: bool,
-    /// What pages it is to have. Not here.
-    pub huge_pages: Option<HugePages>,
-    /// `MAP_SYNC`. Not here.
-    pub sync: bool,
 }
 
 impl MapOptions {

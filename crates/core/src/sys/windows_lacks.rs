@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use super::types::Wake;
 use crate::error::{Error, Result};
 use crate::range::Span;
 
@@ -112,19 +113,6 @@ pub fn shm_open(_name: &CStr, _flags: i32, _mode: u32) -> Result<File> {
 /// Always [`Error::Unavailable`].
 pub fn shm_unlink(_name: &CStr) -> Result<()> {
     Err(Error::unavailable("Mapping.unlinkShared", "not on Windows"))
-}
-
-/// How a wait for a cell of memory ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
-    /// Somebody woke it.
-    Woken,
-    /// The cell had another value.
-    NotEqual,
-    /// The time was over.
-    TimedOut,
-    /// A signal came in between.
-    Signal,
 }
 
 /// `WaitOnAddress` knows cells of one process only.
