@@ -66,11 +66,14 @@ function buildAddon() {
   })
 }
 
-/** index.d.ts: the whole public API on one page, with the comments, which dist/ goes without: editors show them. */
+/**
+ * index.d.ts: the whole public API on one page, with the comments, which dist/ goes without: editors show them. And docs/api.md, which is
+ * made of it.
+ */
 function buildTypes() {
   const sources = readdirSync('src').map((file) => join('src', file))
-  const configs = ['tsconfig.json', 'package-lock.json', 'scripts/run.mjs']
-  const inputs = [...sources, ...configs, 'native/binding.d.ts', 'index.d.ts']
+  const configs = ['tsconfig.json', 'package-lock.json', 'scripts/run.mjs', 'scripts/api.mjs']
+  const inputs = [...sources, ...configs, 'native/binding.d.ts', 'index.d.ts', 'docs/api.md']
   const hash = () => hashOf(...inputs.filter((file) => existsSync(file)))
   const stamp = 'dist/.types'
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === hash()) return
@@ -84,6 +87,7 @@ function buildTypes() {
     'src/index.ts',
   ])
   bin('prettier', ['--log-level=warn', '--write', 'index.d.ts'])
+  run(process.execPath, ['scripts/api.mjs'])
   writeFileSync(stamp, hash())
 }
 
@@ -135,7 +139,7 @@ const commands = {
       '-D',
       'warnings',
     ])
-    const generated = ['index.d.ts', 'native/binding.d.ts']
+    const generated = ['index.d.ts', 'native/binding.d.ts', 'docs/api.md']
     const before = generated.map((file) => (existsSync(file) ? readFileSync(file, 'utf8') : ''))
     rmSync('dist', { recursive: true, force: true })
     build()

@@ -4,7 +4,9 @@
  */
 import { native } from './native'
 
-/** Every constant that this platform has, by name. */
+/**
+ * Every constant that this platform has, by name. Each is exported by itself, too: as `undefined` where the platform does not have it.
+ */
 export const constants: Readonly<Record<string, number>> = Object.freeze(native.constants())
 
 function constant(name: string): number {

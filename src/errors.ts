@@ -17,6 +17,7 @@ export interface SystemError extends Error {
 
 /** A method met bytes that are not the file's, since a fault. */
 export interface MappingFaultError extends Error, Fault {
+  /** Which error it is. */
   code: 'ERR_MAPPING_FAULT'
   /** The file, if one was named. */
   path?: string | Buffer

@@ -51,8 +51,7 @@ export interface OpenOptions {
   length?: number | bigint
   /**
    * Make the file if there is none (`true`), or fail with `EEXIST` if there is one (`'exclusive'`). Lets the file grow, too:
-   * without `length` a new file stays empty, and so is the mapping.
-   * Needs access `'write'`. Default: `false`.
+   * without `length` a new file stays empty, and so is the mapping. Needs access `'write'`, and a path. Default: `false`.
    */
   create?: boolean | 'exclusive'
   /** Let the file grow to `offset + length` bytes. Needs access `'write'`. Default: as `create`. */
@@ -64,35 +63,36 @@ export interface OpenOptions {
    * Default: `true`.
    */
   preallocate?: boolean
-  /** Bring all pages into memory before returning (Linux; blocks). Default: `false`. */
+  /** Bring all pages into memory before returning (Linux). It blocks: {@link Mapping.prefetch} does not. Default: `false`. */
   populate?: boolean
   /**
    * Take addresses for a mapping of so many bytes. They cost no memory. {@link Mapping.resize} then never moves the mapping: views stay
    * valid, and `address` the same. More than that it cannot become. Default: none.
    */
   maxLength?: number | bigint
-  /** Set no swap space aside for what is written (Linux). Needs access `'copy'`. Default: `false`. */
+  /** Set no swap space aside for what is written (`MAP_NORESERVE`, Linux). Needs access `'copy'`. Default: `false`. */
   noReserve?: boolean
   /**
-   * `'transparent'`: let the kernel put huge pages in the place of small ones (Linux; few file systems can, tmpfs among them). `EINVAL` from a kernel
-   * that makes none, unless with `{ size: 'transparent', fallback: true }`.
+   * `'transparent'`: let the kernel put huge pages in the place of small ones (`MADV_HUGEPAGE`, Linux), for file systems that can: tmpfs, and
+   * read-only files in some kernels. `EINVAL` from a kernel that makes none, unless with `{ size: 'transparent', fallback: true }`.
    */
   hugePages?: 'transparent' | { size: 'transparent'; fallback?: boolean }
   /**
-   * Map with MAP_SYNC: what is written to a file on persistent memory is there once the processor's caches are flushed, without `flush()`.
-   * `ENOTSUP` (EOPNOTSUPP) for every other file. Needs access `'write'`. Default: `false`.
+   * Map with `MAP_SYNC` (Linux): what is written to a file on persistent memory (DAX) is there once the processor's caches are flushed, without
+   * `flush()`. `ENOTSUP` (EOPNOTSUPP) for every other file, before anything is made or grows. Needs access `'write'`. Default: `false`.
    */
   mapSync?: boolean
   /**
-   * Let `unmap()` wait until the device has what was written, as `flushSync()` does. If it cannot be stored, `unmap()` throws, and the
-   * mapping stays. Needs access `'write'`. Default: `false`.
+   * Let {@link Mapping.unmap} wait until the device has what was written, as {@link Mapping.flushSync} does. If it cannot be stored, `unmap()` throws,
+   * and the mapping stays with all that was written. A mapping that is dropped without `unmap()` is not waited for. Needs access `'write'`. Default:
+   * `false`.
    */
   syncOnUnmap?: boolean
   /** The kind of buffer that views are made over. Default: `'auto'`. */
   views?: Views
   /**
-   * Called from the event loop for each fault of the mapping, as long as the mapping or a buffer of it is in use. Without it
-   * the process gives one warning with the code `MMAP_FAULT` for the mapping.
+   * Called from the event loop for each fault of the mapping (see docs/safety.md), as long as the mapping or a buffer of it is in use.
+   * Without it the process gives one warning with the code `MMAP_FAULT` for the mapping.
    */
   onFault?: (fault: faults.Fault) => void
 }
@@ -101,16 +101,19 @@ export interface OpenOptions {
 export interface AnonymousOptions {
   /** Bring all pages into memory before returning (Linux; blocks). Default: `false`. */
   populate?: boolean
-  /** Set no swap space aside (Linux). Default: `false`. */
+  /** Set no swap space aside: `length` may be larger than the machine (`MAP_NORESERVE`, Linux). Default: `false`. */
   noReserve?: boolean
   /** Take addresses for so many bytes, as for {@link Mapping.open}. Default: none. */
   maxLength?: number | bigint
-  /** Memory that is to be a stack (MAP_STACK): Linux gives it no transparent huge pages. Default: `false`. */
+  /**
+   * Memory that is to be a stack (`MAP_STACK`): Linux (6.7) gives it no transparent huge pages. Nothing grows by itself: `MAP_GROWSDOWN` is
+   * not offered, as what grows can run into what lies below. Default: `false`.
+   */
   stack?: boolean
   /**
-   * Larger pages, which cost the processor less to look up. `'transparent'`: the kernel puts huge ones in the place of small ones when
-   * it has some. `'2MB'` and `'1GB'`: reserved ones (`/proc/sys/vm/nr_hugepages`), or `ENOMEM`. With `{ size, fallback: true }` those that there
-   * are: the size, or else transparent ones, or else the system's; `stat()` tells which. Linux.
+   * Larger pages, which cost the processor less to look up (Linux). `'transparent'`: the kernel puts huge ones in the place of small ones when
+   * it has some. `'2MB'` and `'1GB'`: reserved ones (`/proc/sys/vm/nr_hugepages`), or an error. With `{ size, fallback: true }` those that there
+   * are: the size, or else transparent ones, or else the system's; {@link Mapping.stat} tells which. Elsewhere than on Linux they need `fallback`.
    */
   hugePages?: HugePageSize | { size: HugePageSize; fallback?: boolean }
   /**
@@ -123,15 +126,18 @@ export interface AnonymousOptions {
 }
 
 /**
- * What `flush()` waits for. `'sync'`: the device has what was written (MS_SYNC). `'async'`: it is on its way there, and errors of the device are
- * told by the next `'sync'` (MS_ASYNC). `'invalidate'`: as `'sync'`, and then other mappings of the file show what it has, with access `'read'`,
- * too (MS_INVALIDATE; on Linux they always do, and it only checks that no page is locked).
+ * What {@link Mapping.flush} waits for.
+ * - `'sync'`: the device has what was written (`MS_SYNC`). It resolves only if all of it could be stored.
+ * - `'async'`: it is on its way there (`MS_ASYNC`; on Linux that call does nothing, and sync_file_range(2) begins). Errors of the device are told
+ *   by the next `'sync'`.
+ * - `'invalidate'`: as `'sync'`, and then other mappings of the file show what it has, with access `'read'`, too (`MS_INVALIDATE`). On Linux they
+ *   always do, and it only fails, with `EBUSY`, while a page is locked.
  */
 export type FlushMode = 'sync' | 'async' | 'invalidate'
 
 /** Options of {@link Mapping.flushSync}. */
 export interface FlushSyncOptions {
-  /** Default: `'sync'`. */
+  /** What is waited for. Default: `'sync'`. */
   mode?: FlushMode
 }
 
@@ -155,6 +161,7 @@ export interface PrefetchOptions {
 /** The constructor of a typed array or of DataView. */
 export interface ViewConstructor<T> {
   new (buffer: ArrayBuffer, byteOffset: number, length: number): T
+  /** Bytes of an element; a DataView has none. */
   readonly BYTES_PER_ELEMENT?: number
 }
 
@@ -254,15 +261,22 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * Maps a file, or a part of it.
+   * Maps a file, or a part of it, at any byte offset.
    *
    * An empty file gives an empty mapping. The file may be closed, renamed or removed afterwards: the mapping keeps
-   * a descriptor of its own until `unmap()`.
+   * a descriptor of its own until {@link unmap}. What has no bytes to map is `ENODEV`: pipes, sockets, terminals, `/dev/zero`, the files of `/proc`.
+   * A file that the call made is removed again when it fails.
    *
-   * @param file a path, a file URL, an open descriptor or a FileHandle; the latter two stay open, and yours
+   * @param file a path, a file URL, a path as a Buffer, an open descriptor or a FileHandle. The latter two stay open, and yours; they have to
+   *   be open for reading, and for access `'write'` for reading and writing
    * @throws system errors as `fs.open()` and mmap(2): `ENOENT`, `EACCES`, `EISDIR`, `ENODEV` for what cannot be mapped,
-   *   `ENOMEM`, `ENOSPC` and `EFBIG` if the file cannot grow; `ERR_OUT_OF_RANGE` for a range that the file does not have
+   *   `ENOMEM`, `ENOSPC` and `EFBIG` if the file cannot grow; `ERR_OUT_OF_RANGE` for a range that the file does not have;
+   *   `ERR_INVALID_ARG_VALUE` for an option that does not exist, or does not go with the access
    * @see open(2), mmap(2)
+   * @example
+   * ```js
+   * using mapping = Mapping.open('index.bin', { access: 'write', create: true, length: 1 << 30, syncOnUnmap: true })
+   * ```
    */
   static open(file: string | URL | Buffer | number | FileHandle, options?: OpenOptions): Mapping {
     const given = validate.options(options, [
@@ -347,10 +361,17 @@ export class Mapping implements Disposable {
   /**
    * Maps zeroed memory of this process, with access `'write'`. Memory that is never touched costs nothing.
    *
+   * A size of huge pages that is not to be had fails: `ENOMEM` when too few are free, `EINVAL` when the system has none of that size. With `noReserve`
+   * they are looked for when they are used, and a use without any is a fault: zeros, told.
+   *
    * @param length bytes
-   * @throws `ENOMEM`, also when there are not enough huge pages; `EINVAL` when the system has none of that size;
-   *   `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` for `hugePages` without `fallback` elsewhere than on Linux
+   * @throws `ENOMEM`; `EINVAL`; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` for `hugePages` without `fallback` elsewhere than on Linux
    * @see mmap(2), MAP_ANONYMOUS, MAP_HUGETLB; prctl(2), PR_SET_VMA_ANON_NAME
+   * @example
+   * ```js
+   * const cache = Mapping.anonymous(1 << 30, { hugePages: { size: '2MB', fallback: true }, name: 'cache' })
+   * cache.statSync().hugeBytes
+   * ```
    */
   static anonymous(length: number | bigint, options?: AnonymousOptions): Mapping {
     const given = validate.options(options, [
@@ -379,16 +400,27 @@ export class Mapping implements Disposable {
 
   /**
    * Opens shared memory by name: an object that every process of the system can open, and that stays, with its contents, until
-   * {@link Mapping.unlinkShared} or the next start of the system. What one process writes, the others see at once.
+   * {@link Mapping.unlinkShared} or the next start of the system. What one process writes, the others see at once; faults, `flush()`, `refresh()`
+   * and the rest are as for a file.
    *
-   * On Linux an object is a file in `/dev/shm`: `ls /dev/shm` shows what is left over, and `rm` removes it. On macOS its
-   * length is set once and rounded up to pages, and nothing lists the objects.
+   * An object is made before it has a length: who opens it in between gets `EAGAIN`, unless it may give it a length itself (`create: true`).
+   *
+   * Leftovers of processes that were killed: on Linux objects are the files in `/dev/shm`; `ls -l /dev/shm` lists them and `rm` removes them. Nothing
+   * lists them on macOS. In a container `/dev/shm` has 64 MB unless `--shm-size` says otherwise.
    *
    * @param name a slash at its start may be left out, and there is no other; at most 255 bytes without it, on macOS 30
    * @param length bytes, from the start of the object. Default: all of it.
    * @throws `ENOENT`, `EEXIST`, `EACCES`; `ENOSPC` if there is no memory for what grows; `EAGAIN` for an object that was made but has
-   *   no length yet; `ERR_OUT_OF_RANGE` for a length that the object does not have; `ERR_INVALID_ARG_VALUE` for what is no name
+   *   no length yet; `ERR_OUT_OF_RANGE` for a length that the object does not have, and may not grow to; `ERR_INVALID_ARG_VALUE` for what is no name:
+   *   empty, `.` or `..`, with another slash, too long
+   * @platform Linux; macOS, where an object gets its length once, in whole pages.
    * @see shm_open(3), shm_overview(7)
+   * @example
+   * ```js
+   * const mapping = Mapping.shared('/my-service', 1 << 20, { create: true })   // makes it, or takes the one that is there
+   * const other = Mapping.shared('/my-service')                                // in another process: all of it
+   * Mapping.unlinkShared('/my-service')                                        // the name goes; mappings stay
+   * ```
    */
   static shared(name: string, length?: number | bigint, options?: SharedOptions): Mapping
   static shared(name: string, options: SharedOptions): Mapping
@@ -405,6 +437,7 @@ export class Mapping implements Disposable {
    * Removes the name of shared memory. Who has it mapped keeps it; the memory goes with the last mapping of it.
    *
    * @throws `ENOENT`, `EACCES`; `ERR_INVALID_ARG_VALUE` for what is no name
+   * @platform Linux, macOS.
    * @see shm_unlink(3)
    */
   static unlinkShared(name: string): void {
@@ -417,14 +450,21 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * Maps a new file without a name, in memory, with access `'write'` (Linux). Its descriptor, {@link fd}, can go to another process,
-   * which maps it with `Mapping.open(fd)`. The file goes with the last mapping and descriptor of it.
+   * Maps a new file without a name, in memory, with access `'write'`. Its descriptor, {@link fd}, can go to another process, which maps it
+   * with `Mapping.open(fd)`; nobody else can open it. Nothing is left over: the file goes with the last mapping and descriptor of it.
    *
    * A file that is sealed against `'shrink'` cannot be truncated under a reader, whatever the process at the other end does.
    *
    * @param length bytes
    * @throws `ENOMEM`, `EMFILE`; `EBUSY` for `seal: ['write']`; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` elsewhere than on Linux
+   * @platform Linux.
    * @see memfd_create(2)
+   * @example
+   * ```js
+   * using mapping = Mapping.memfd(1 << 20, { name: 'my memory', seal: ['shrink'] })
+   * spawn('node', ['child.js'], { stdio: ['inherit', 'inherit', 'inherit', mapping.fd] })
+   * // child.js: const mapping = Mapping.open(3, { access: 'write' })
+   * ```
    */
   static memfd(length: number | bigint, options?: MemfdOptions): Mapping {
     const request = sharing.memfdRequest(length, options)
@@ -436,14 +476,15 @@ export class Mapping implements Disposable {
 
   /**
    * Another Mapping of the memory that {@link share} made the token of: in this thread or, sent there, in another one of the same process.
-   * Nothing is opened or mapped: both are the same memory at the same address, with the same access.
+   * Nothing is opened or mapped: both are the same memory at the same address, with the same access. It costs some microseconds.
    *
-   * Each of them is unmapped by itself, and the memory is unmapped with the last one: views that are left over in a thread
-   * whose Mapping is unmapped go on to show it until then. Faults are told in the thread that opened the mapping, and, when
-   * that one is done with it, in another that has it.
+   * Each of them is unmapped, or dropped, by itself, and the memory is unmapped with the last one: views that are left over in a thread
+   * whose Mapping is unmapped go on to show it until then. A worker that ends lets go of its own; what it had opened stays for those who attached.
+   * Faults are told in the thread that opened the mapping, and, when that one is done with it, in another that has it. Methods throw
+   * `ERR_MAPPING_FAULT` wherever they are called.
    *
    * @throws `ERR_MAPPING_CLOSED` if all of them were unmapped or collected before; `ERR_INVALID_ARG_VALUE` for what is no token of
-   *   this process
+   *   this process, or of another copy of the package
    */
   static attach(token: MappingToken, options?: AttachOptions): Mapping {
     const { id, key, path, views } = sharing.attachRequest(token, options)
@@ -489,13 +530,13 @@ export class Mapping implements Disposable {
 
   /**
    * The accesses to this mapping that the kernel refused, and that would have ended the process: a file truncated by
-   * somebody else, a write to memory that may only be read, a view used after `unmap()`... They can be read after `unmap()`, too.
+   * somebody else, a write to memory that may only be read, a view used after `unmap()`... They can be read after `unmap()`, too. See docs/safety.md.
    */
   get faults(): faults.Faults {
     return native.mappingFaults(this.#handle) as faults.Faults
   }
 
-  /** The address of the first byte, for the raw functions; 0 for an empty mapping and after `unmap()`. */
+  /** The address of the first byte, for the POSIX calls; 0 for an empty mapping and after `unmap()`. */
   get address(): bigint {
     return this.#closed ? 0n : native.mappingAddress(this.#handle)
   }
@@ -522,13 +563,14 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * Adds seals to the mapped file, which is one of {@link Mapping.memfd}. No seal is ever taken off.
+   * Adds seals to the mapped file, which is one of {@link Mapping.memfd}: they hold in every process, and no seal is ever taken off.
    *
    * `'write'` is `EBUSY` as long as any process has the file mapped for writing, as this mapping has: `'future-write'` forbids all
    * writing but that. A mapping of a descriptor that is open for writing counts as one, even with access `'read'`. To seal against all
    * writing, open the file for reading, `Mapping.open(`/proc/self/fd/${mapping.fd}`)`, unmap the writable mapping, and seal the other.
    *
    * @throws `EBUSY`; `EPERM` if the file is sealed with `'seal'`; `EINVAL` for a file that cannot be sealed
+   * @platform Linux.
    * @see fcntl(2), F_ADD_SEALS
    */
   seal(seals: readonly Seal[]): void {
@@ -539,12 +581,12 @@ export class Mapping implements Disposable {
 
   /**
    * The memory under {@link bytes}: a SharedArrayBuffer where the runtime can make one over mapped memory, otherwise
-   * an ArrayBuffer (see the option `views`). If `offset` is not a multiple of 8 it starts `offset % 8` bytes before the mapping, so
+   * an ArrayBuffer (see the option `views`, and docs/views.md). If `offset` is not a multiple of 8 it starts `offset % 8` bytes before the mapping, so
    * that typed arrays over it can be aligned; `bytes.byteOffset` says so, and {@link view} allows for it.
    *
    * Made on first use and kept until the mapping has another length or moves.
    *
-   * @throws `ERR_BUFFER_TOO_LARGE` if the mapping is larger than one view of this runtime spans
+   * @throws `ERR_BUFFER_TOO_LARGE` if the mapping is larger than one view of this runtime spans: {@link view} and {@link read} reach every byte
    */
   get buffer(): ArrayBuffer | SharedArrayBuffer {
     this.#check()
@@ -555,9 +597,15 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * All bytes of the mapping as a Buffer, without a copy. Made on first use and kept until the mapping has another length or moves.
+   * All bytes of the mapping as a Buffer, without a copy. Made on first use and kept until the mapping has another length or moves. What is
+   * written to it with access `'read'` stays in this process, and is a fault: see docs/safety.md.
    *
    * @throws `ERR_BUFFER_TOO_LARGE` if the mapping is larger than one view of this runtime spans
+   * @example
+   * ```js
+   * mapping.bytes.readUInt32LE(0)                          // single numbers, of any byte order
+   * mapping.bytes.subarray(64, 128).toString('latin1')
+   * ```
    */
   get bytes(): Buffer {
     const bytes = this.#bytes
@@ -578,13 +626,24 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * A part of the mapping as a typed array, a DataView or a Buffer, without a copy: of any part of a mapping of any size.
+   * A part of the mapping as a typed array, a DataView or a Buffer, without a copy: of any part of a mapping of any size. Numbers are in
+   * the byte order of the machine.
+   *
+   * It takes every typed array that the runtime has, Float16Array and BigInt64Array among them, and classes that extend one. Making a view costs
+   * under a microsecond once the mapping has a buffer; keep views in hot loops. `examples/struct-of-arrays.ts` keeps a table in a file, an
+   * array for each column.
    *
    * @param constructor `Float64Array`, `Uint8Array`, `DataView`, `Buffer`...
    * @param byteOffset where to start, in bytes from the start of the mapping. `offset + byteOffset` must be a multiple of the
    *   element size. Default: 0.
    * @param length elements; bytes for DataView and Buffer. Default: as many whole ones as there are.
-   * @throws `ERR_OUT_OF_RANGE`
+   * @throws `ERR_OUT_OF_RANGE`; `ERR_INVALID_ARG_TYPE` for what is no view; `ERR_BUFFER_TOO_LARGE` for more than one view of the runtime spans
+   * @example
+   * ```js
+   * const header = mapping.view(DataView, 0, 64)
+   * const weights = mapping.view(Float32Array, 64, rows * columns)
+   * const halves = mapping.view(Float16Array, 64 + weights.byteLength)      // Node.js 24, Bun, Deno
+   * ```
    */
   view(constructor: typeof Buffer, byteOffset?: number | bigint, length?: number | bigint): Buffer
   view<T extends ArrayBufferView>(
@@ -628,6 +687,11 @@ export class Mapping implements Disposable {
    * @param length bytes to copy into a new Buffer
    * @returns the copy
    * @throws `ERR_OUT_OF_RANGE` if the mapping does not have these bytes, `ERR_MAPPING_FAULT` if the file has not
+   * @example
+   * ```js
+   * mapping.read(0, 16)                          // a new Buffer
+   * mapping.read(0, new Float64Array(2))         // into an array of yours, as many bytes as it has
+   * ```
    */
   read(position: number | bigint, length: number | bigint): Buffer
   /**
@@ -653,13 +717,18 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * Copies bytes into the mapping.
+   * Copies bytes into the mapping. The range is checked first: nothing is written if there is no room for all.
    *
    * @param data a string is written as UTF-8
    * @param position where to start, in bytes from the start of the mapping. Default: 0.
    * @returns the number of bytes written: all of `data`
    * @throws `EACCES` with access `'read'`; `ERR_OUT_OF_RANGE` if the mapping has no room for all of them; `ERR_MAPPING_FAULT` if a part
    *   of the range is not the file's: the rest is written
+   * @example
+   * ```js
+   * mapping.write('hello', 100)
+   * mapping.write(new Float64Array([1, 2]), 128)
+   * ```
    */
   write(data: string | ArrayBufferView, position: number | bigint = 0): number {
     this.#check()
@@ -673,13 +742,17 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * Fills a range, repeating `value`.
+   * Fills a range, repeating `value`, at the speed of C: also where `bytes.fill()` is slow, over a SharedArrayBuffer.
    *
    * @param value a byte (a number, of which the lowest 8 bits count), a string (UTF-8) or bytes; an empty string stands for zeros
    * @param start in bytes from the start of the mapping. Default: 0.
    * @param end in bytes, not included. Default: the end of the mapping.
    * @returns this mapping
    * @throws `EACCES` with access `'read'`; `ERR_OUT_OF_RANGE`; `ERR_MAPPING_FAULT` if a part of the range is not the file's
+   * @example
+   * ```js
+   * mapping.fill(0, 100, 200).fill('-=', 200, 300)
+   * ```
    */
   fill(value: number | string | ArrayBufferView, start: number | bigint = 0, end?: number | bigint): this {
     this.#check()
@@ -705,6 +778,10 @@ export class Mapping implements Disposable {
    * @param end where to stop, not included. Default: the end of the mapping. Only what fits behind `target` is copied.
    * @returns this mapping
    * @throws `EACCES` with access `'read'`; `ERR_OUT_OF_RANGE`; `ERR_MAPPING_FAULT` if a part of the range is not the file's
+   * @example
+   * ```js
+   * mapping.copyWithin(0, 100, 200)
+   * ```
    */
   copyWithin(target: number | bigint, start: number | bigint = 0, end?: number | bigint): this {
     this.#check()
@@ -727,6 +804,11 @@ export class Mapping implements Disposable {
    * @param from where to start, in bytes from the start of the mapping, or, if negative, from its end. Default: 0.
    * @returns bytes from the start of the mapping; -1 if it is not there
    * @throws `ERR_MAPPING_FAULT` if bytes that it had to look at are not the file's
+   * @example
+   * ```js
+   * mapping.indexOf('needle')                    // -1 if it is not there
+   * mapping.indexOf(10, -100)                    // a byte, in the last 100 bytes
+   * ```
    */
   indexOf(needle: string | Uint8Array | number, from?: number | bigint): number {
     this.#check()
@@ -742,6 +824,10 @@ export class Mapping implements Disposable {
    *   end. Default: the end of the mapping.
    * @returns bytes from the start of the mapping; -1 if it is not there
    * @throws `ERR_MAPPING_FAULT` if bytes that it had to look at are not the file's
+   * @example
+   * ```js
+   * mapping.lastIndexOf(Buffer.from([0xff, 0]))
+   * ```
    */
   lastIndexOf(needle: string | Uint8Array | number, from?: number | bigint): number {
     this.#check()
@@ -762,6 +848,10 @@ export class Mapping implements Disposable {
    * @param from where the range starts, as for `Buffer.subarray()`: in bytes, from the end of the mapping if negative. Default: 0.
    * @param to where it ends, not included, likewise. Default: the end of the mapping.
    * @throws `ERR_MAPPING_FAULT` if bytes of the range are not the file's
+   * @example
+   * ```js
+   * mapping.count('\n')
+   * ```
    */
   count(needle: string | Uint8Array | number, from?: number | bigint, to?: number | bigint): number {
     this.#check()
@@ -779,6 +869,10 @@ export class Mapping implements Disposable {
    * @returns (resolves to) bytes from the start of the mapping; -1 if it is not there
    * @throws (rejects) `ERR_MAPPING_FAULT` if bytes that it had to look at are not the file's; `ERR_MAPPING_CLOSED` if the mapping is
    *   unmapped meanwhile; `AbortError`
+   * @example
+   * ```js
+   * await mapping.find('needle', { from: 1000, signal: AbortSignal.timeout(1000) })
+   * ```
    */
   async find(needle: string | Uint8Array | number, options?: FindOptions): Promise<number> {
     this.#check()
@@ -799,10 +893,14 @@ export class Mapping implements Disposable {
    * runtime spans, they are over parts of it.
    *
    * Lines are looked up some 256 KiB ahead (a line longer than that, at once, which blocks until its end is found), so that
-   * what is written there while the iteration goes on may not show in where they end.
+   * what is written there while the iteration goes on may not show in where they end. Looking for them blocks while pages come from the device.
    *
    * @throws `ERR_OUT_OF_RANGE`. The iterator throws `ERR_MAPPING_FAULT` when it comes to bytes that are not the file's,
    *   `ERR_MAPPING_CLOSED` after `unmap()`, and `ERR_BUFFER_TOO_LARGE` for a line larger than one view.
+   * @example
+   * ```js
+   * for (const line of mapping.lines({ encoding: 'utf8' })) console.log(line)
+   * ```
    */
   lines(options: LinesOptions & { encoding: BufferEncoding }): IterableIterator<string>
   lines(options?: LinesOptions & { encoding?: undefined }): IterableIterator<Buffer>
@@ -816,7 +914,8 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * Writes changed pages to the file and resolves when the device has them. Runs off the event loop. With access
+   * Writes changed pages to the file and resolves when the device has them. What is written to a mapping is the kernel's at once, and seen by
+   * everybody who maps or reads the file; this is for what has to outlive a loss of power. Runs off the event loop, in pieces of 64 MiB. With access
    * `'read'` and `'copy'`, and for memory, there is nothing to write.
    *
    * @param offset bytes from the start of the mapping. Default: 0.
@@ -824,6 +923,11 @@ export class Mapping implements Disposable {
    * @throws (rejects) `EIO`, `ENOSPC`, `EDQUOT`; `EBUSY` for `'invalidate'` while a page is locked; `ERR_MAPPING_FAULT` if a part of the range
    *   could not be stored; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
    * @see msync(2), MS_SYNC, MS_ASYNC, MS_INVALIDATE
+   * @example
+   * ```js
+   * await mapping.flush()                                    // the device has it
+   * mapping.flushSync(0, 4096, { mode: 'async' })            // it is on its way
+   * ```
    */
   async flush(offset?: number | bigint, length?: number | bigint, options?: FlushOptions): Promise<void>
   async flush(options: FlushOptions): Promise<void>
@@ -846,7 +950,7 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * Writes changed pages to the file and returns when the device has them.
+   * As {@link flush}, on this thread.
    *
    * @param offset bytes from the start of the mapping. Default: 0.
    * @param length bytes. Default: to the end.
@@ -873,14 +977,19 @@ export class Mapping implements Disposable {
    * first used. Runs off the event loop, in pieces of a few milliseconds. Nothing is changed: pages of a file
    * are read, and not marked as written, whatever the access; memory of {@link Mapping.anonymous} is given.
    *
-   * The kernel may take pages away again when memory is short. Where it cannot populate (macOS, Linux before 5.14), one byte of
-   * each page is read.
+   * The kernel may take pages away again when memory is short: {@link lock} keeps them. Where it cannot populate (macOS, Linux before 5.14), one
+   * byte of each page is read.
    *
    * @param offset bytes from the start of the mapping. Default: 0.
    * @param length bytes. Default: to the end.
    * @throws (rejects) `ERR_MAPPING_FAULT` for bytes that are not in the file any more or that the device cannot deliver; `ENOMEM`;
-   *   `EACCES` for pages that `mprotect()` made inaccessible; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
+   *   `EACCES` for pages without access; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
    * @see madvise(2), MADV_POPULATE_READ, MADV_WILLNEED
+   * @example
+   * ```js
+   * await mapping.prefetch()
+   * await mapping.prefetch(0, 1 << 20, { onProgress: (done, total) => console.log(done / total) })
+   * ```
    */
   async prefetch(offset?: number | bigint, length?: number | bigint, options?: PrefetchOptions): Promise<void>
   async prefetch(options: PrefetchOptions): Promise<void>
@@ -927,6 +1036,10 @@ export class Mapping implements Disposable {
    * @throws `ERR_OUT_OF_RANGE`. The stream ends with `ERR_MAPPING_CLOSED` if the mapping is unmapped before all is handed out, with
    *   `ERR_MAPPING_FAULT` at bytes that are not in the file any more, and with `AbortError`.
    * @see `fs.createReadStream()`
+   * @example
+   * ```js
+   * await pipeline(mapping.createReadStream({ start: 1000 }), response)
+   * ```
    */
   createReadStream(options?: ReadStreamOptions): Readable {
     this.#check()
@@ -941,7 +1054,12 @@ export class Mapping implements Disposable {
 
   /**
    * The bytes of the mapping in chunks of 64 KiB (the last one may have fewer): Buffers over the mapping, without a copy, as from
-   * {@link chunks}. `for (const chunk of mapping) hash.update(chunk)`.
+   * {@link chunks}.
+   *
+   * @example
+   * ```js
+   * for (const chunk of mapping) hash.update(chunk)
+   * ```
    */
   [Symbol.iterator](): IterableIterator<Buffer> {
     return this.chunks()
@@ -950,8 +1068,13 @@ export class Mapping implements Disposable {
   /**
    * The bytes of a range in chunks: Buffers over the mapping, without a copy. What is written to one is written to the mapping, and
    * after `unmap()` they are as any view is. A chunk that is not in memory blocks when it is read: {@link createReadStream} does not.
+   * Bytes that the file does not have any more read as zeros: look at {@link faults} afterwards.
    *
    * @throws `ERR_OUT_OF_RANGE`. The iterator throws `ERR_MAPPING_CLOSED` after `unmap()`.
+   * @example
+   * ```js
+   * for (const record of mapping.chunks({ start: 16, size: 128 })) handle(record)
+   * ```
    */
   chunks(options?: ChunksOptions): IterableIterator<Buffer> {
     this.#check()
@@ -960,7 +1083,7 @@ export class Mapping implements Disposable {
 
   /**
    * Whether the kernel that this process runs on knows an advice; `false` for what the platform does not have. The kernel may
-   * still refuse it for pages of some kinds.
+   * still refuse it for pages of some kinds. macOS has the six that all systems have, and four of its own.
    *
    * @see madvise(2)
    */
@@ -971,16 +1094,25 @@ export class Mapping implements Disposable {
   /**
    * Tells the kernel how a range will be used, or what to do with its pages. It is the kernel's choice to follow.
    *
-   * Advice that can lose data needs `destructive: true`: `'free'`, and `'dontneed'` and `'dontneed-locked'` with access `'copy'` and for memory without a
-   * file, take away what was written; `'remove'` takes the range out of the file, which reads as zeros there; with
-   * `'wipeonfork'` and `'dontfork'` a child that is forked does not find it. They are given for the whole pages within the
-   * range (the ends of the mapping count as ends of pages, but for `'remove'`), so that no byte outside the range is lost; all other
-   * advice for all pages that hold a part of it.
+   * | advice | needs `destructive: true`, because |
+   * | --- | --- |
+   * | `'dontneed'`, `'dontneed-locked'` | with access `'copy'` and for memory what was written is gone. With `'read'` and `'write'` nothing is lost, and it is not needed |
+   * | `'free'` | the kernel takes what was written, at a time of its choice |
+   * | `'remove'` | the range is taken out of the file, for everybody: it reads as zeros |
+   * | `'dontfork'`, `'wipeonfork'` | a child that is forked does not find the data. Node.js forks none without starting another program in it; addons may |
+   * | all others | it is not needed: no byte changes |
    *
-   * It is given on this thread: `'populate-read'`, `'populate-write'`, `'collapse'` and `'pageout'` block until the kernel is done.
-   * {@link prefetch} populates off the event loop.
+   * Advice that can lose data is given for the whole pages within the range, so that no byte outside it is lost; the ends of the mapping
+   * count as ends of pages, but for `'remove'`, as the file goes on there. All other advice is given for all pages that hold a part of the range. What
+   * a full disk could not take yet is never dropped: `ERR_MAPPING_FAULT`.
    *
-   * @param advice the name of the platform's `MADV_*`, in lower case, with hyphens
+   * It is given on this thread: `'populate-read'`, `'populate-write'`, `'collapse'` and `'pageout'` block until the kernel is done; `'dontneed'` takes
+   * some 100 ms for each GiB in memory. {@link prefetch} populates, and {@link evict} drops pages, off the event loop.
+   *
+   * Not offered: `MADV_HWPOISON` and `MADV_SOFT_OFFLINE`, which take memory from the machine to test the kernel, and `MADV_GUARD_INSTALL`, which is
+   * about rights and not about use. The raw {@link madvise} takes any number.
+   *
+   * @param advice the name of the platform's `MADV_*`, in lower case, with hyphens: `MADV_POPULATE_READ` is `'populate-read'`
    * @param offset bytes from the start of the mapping. Default: 0.
    * @param length bytes. Default: to the end.
    * @returns the bytes of the pages that it was given for
@@ -989,6 +1121,12 @@ export class Mapping implements Disposable {
    *   `EACCES` for `'remove'` without access `'write'`; `EFAULT` when a page that is to be populated is not in the file any more; `ENOMEM`;
    *   `ERR_MAPPING_FAULT` if it would lose what a full disk could not take yet
    * @see madvise(2)
+   * @example
+   * ```js
+   * mapping.advise('random')                               // no reading ahead
+   * if (Mapping.supports('cold')) mapping.advise('cold', 0, 1 << 20)
+   * scratch.advise('dontneed', { destructive: true })      // gives the memory back; it reads as zeros
+   * ```
    */
   advise(advice: Advice, offset?: number | bigint, length?: number | bigint, options?: AdviseOptions): number
   advise(advice: Advice, options: AdviseOptions): number
@@ -1008,15 +1146,23 @@ export class Mapping implements Disposable {
 
   /**
    * Which pages of a range are in memory, so that an access would not wait for a device. Nothing is read for it. Runs off the event
-   * loop, in slices of a few milliseconds; other threads change the answer meanwhile.
+   * loop, in slices of a few milliseconds; other threads and processes change the answer meanwhile.
    *
    * For a file that the process may not write and whose owner it is not, Linux says of all pages that they are in memory, since 5.2.
-   * Pages of memory without a file are in memory once they were touched, and not while they are swapped out.
+   * Pages of memory without a file are in memory once they were touched, and not while they are swapped out. Pages of a file are in memory when
+   * anybody has them: what this process has in its page tables is `residentBytes` of {@link stat}.
+   *
+   * It keeps a bit a page: a terabyte is 32 MiB of bitmap, and some 2 s where nothing is mapped.
    *
    * @param offset bytes from the start of the mapping. Default: 0.
    * @param length bytes. Default: to the end.
    * @throws (rejects) `ERR_OUT_OF_RANGE`; `EAGAIN`, `ENOMEM`; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
    * @see mincore(2)
+   * @example
+   * ```js
+   * const { residentBytes, residentPages, pages, ranges, bitmap } = await mapping.residency()
+   * const isResident = (page) => (bitmap[page >> 3] >> (page & 7)) & 1
+   * ```
    */
   async residency(
     offset?: number | bigint,
@@ -1040,10 +1186,14 @@ export class Mapping implements Disposable {
 
   /**
    * Brings a range into memory and keeps it there until {@link unlock}, `unmap()` or the end of the process: no access to it waits for a
-   * device. Resolves when all of it is there; with `onFault` each page comes in, and is kept, when it is first used.
+   * device, and none of it is written to swap. Resolves when all of it is there; with `onFault` each page comes in, and is kept, when it is first used.
    *
    * Locks do not count up: one `unlock()` undoes any number of them. Pages are whole. With access `'copy'` each page gets its copy now. What was
-   * locked when the call fails or is aborted stays locked. Runs off the event loop, in pieces of a few milliseconds.
+   * locked when the call fails or is aborted stays locked.
+   *
+   * It runs off the event loop, in slices of a few milliseconds, because it reads from the device, and because the kernel takes some 100 ms
+   * for each GiB even of pages that are in memory, during which nobody in the process can map memory, the runtime's heap included. It needs the limit
+   * `RLIMIT_MEMLOCK` (8 MiB on most systems; `ulimit -l`) or CAP_IPC_LOCK.
    *
    * @param offset bytes from the start of the mapping. Default: 0.
    * @param length bytes. Default: to the end.
@@ -1051,7 +1201,14 @@ export class Mapping implements Disposable {
    *   CAP_IPC_LOCK has no limit); `EAGAIN`; `ERR_MAPPING_FAULT` for bytes that are not in the file any more or that the device cannot deliver;
    *   `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` for `onFault` elsewhere than on Linux; `ERR_MAPPING_CLOSED` if the mapping is unmapped
    *   meanwhile; `AbortError`
+   * @platform all; `onFault`: Linux 4.4.
    * @see mlock(2), mlock2(2)
+   * @example
+   * ```js
+   * await index.lock(0, 1 << 20)                 // the part that every request needs
+   * await keys.lock({ onFault: true })           // each page from when it is first used
+   * keys.unlock()
+   * ```
    */
   async lock(offset?: number | bigint, length?: number | bigint, options?: LockOptions): Promise<void>
   async lock(options: LockOptions): Promise<void>
@@ -1071,7 +1228,7 @@ export class Mapping implements Disposable {
 
   /**
    * Lets the system take pages away again that {@link lock} kept: all that hold a part of the range. Pages that are not locked are no error.
-   * On this thread: nothing is read or written for it; it takes about 100 ms for each GiB in memory.
+   * On this thread, in steps: nothing is read or written for it; it takes about 100 ms for each GiB in memory, as `unmap()` of the same pages does.
    *
    * @param offset bytes from the start of the mapping. Default: 0.
    * @param length bytes. Default: to the end.
@@ -1087,16 +1244,24 @@ export class Mapping implements Disposable {
   /**
    * Takes the pages of a range from this process, and with `pageCache` from the page cache of the system, too, so that the next access reads
    * them from the device. Nothing is lost: what was written is in the page cache, and leaves it only when it is stored (`flush()`
-   * first). Pages that other processes have mapped stay in the page cache. Runs off the event loop, in pieces of a few milliseconds.
+   * first). Pages that other processes have mapped, or that the kernel is busy with, stay in the page cache; what a full disk could not take yet stays
+   * in the process. Runs off the event loop, in pieces of a few milliseconds.
    *
    * For access `'read'` and `'write'`. Private pages (access `'copy'`, memory without a file) may hold what was written and are
-   * refused; `advise('pageout')` makes room without losing them.
+   * refused: `advise('pageout')` swaps them out, and `advise('dontneed', { destructive: true })` throws them away.
    *
-   * @param offset bytes from the start of the mapping. Default: 0. Pages that hold a part of the range are dropped.
+   * @param offset bytes from the start of the mapping. Default: 0. Pages that hold a part of the range are dropped from the process; the page
+   *   cache keeps pages in larger units, and of those only whole ones go.
    * @param length bytes. Default: to the end.
    * @throws (rejects) `EINVAL` for private pages and for locked ones; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` for `pageCache` elsewhere than
    *   on Linux; `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`
+   * @platform Linux; macOS without `pageCache`.
    * @see madvise(2), MADV_DONTNEED; posix_fadvise(2), POSIX_FADV_DONTNEED
+   * @example
+   * ```js
+   * await log.flush()                                        // what is not stored stays in the page cache
+   * const { fromProcess, fromPageCache } = await log.evict({ pageCache: true })
+   * ```
    */
   async evict(offset?: number | bigint, length?: number | bigint, options?: EvictOptions): Promise<Eviction>
   async evict(options: EvictOptions): Promise<Eviction>
@@ -1116,17 +1281,23 @@ export class Mapping implements Disposable {
 
   /**
    * Waits until somebody {@link notify notifies} the cell at `offset`, a 32-bit integer, if it has the value `expected`: in any thread of any
-   * process that has the same file or memory mapped. Blocks the thread, without using the processor.
+   * process that has the same file, shared memory or memfd mapped. Blocks the thread, without using the processor: in the main thread it is
+   * refused without `allowMainThread`.
    *
-   * Who changes the cell and then notifies misses nobody. It may end with `'ok'` when the value has changed and nobody has notified.
-   * It returns to JavaScript every 100 ms, so that a worker can be terminated meanwhile. `Atomics.wait()` and `Atomics.notify()` are
-   * of one process, and know nothing of these.
+   * Who changes the cell and then notifies misses nobody. Look at the cell again after `'ok'`: it may have changed again, or nobody may have
+   * notified. It returns to JavaScript every 100 ms, so that a worker can be terminated meanwhile; a notification in the microseconds between, without a
+   * change of the cell, finds nobody and says so (0). `Atomics.wait()` and `Atomics.notify()` are of one process, and know nothing of these.
+   *
+   * A message there and back between two processes takes 7 to 18 us with `wait()`, 53 to 160 us with `waitAsync()` on both sides, and 21 to 48 us with
+   * `process.send()` (a busy machine with two processors, Node.js 20, one run for all). So for the shortest delay let a worker `wait()`;
+   * `waitAsync()` is for event loops that have other things to do.
    *
    * @param offset bytes from the start of the mapping; with the mapping's own offset in the file a multiple of 4
    * @param expected the value, as a signed or an unsigned 32-bit integer
    * @returns `'ok'`, or `'not-equal'` if the cell has another value, or `'timed-out'`
-   * @throws `ERR_INVALID_STATE` in the main thread unless that is allowed; `ERR_MAPPING_FAULT` if the cell is not in the file any more;
-   *   `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`
+   * @throws `ERR_INVALID_STATE` in the main thread unless that is allowed; `ERR_OUT_OF_RANGE`; `ERR_MAPPING_FAULT` if the cell is not in the
+   *   file any more (a wait that had begun before goes on); `EACCES` for memory that may not be written; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`
+   * @platform Linux; macOS 14.4.
    * @see futex(2), FUTEX_WAIT; `Atomics.wait()`
    */
   wait(offset: number | bigint, expected: number, options?: WaitOptions): WaitResult {
@@ -1137,12 +1308,22 @@ export class Mapping implements Disposable {
 
   /**
    * As {@link wait}, without blocking: a thread of the package sleeps for it, none of the runtime's pool. When it has returned, the wait has
-   * begun: a {@link notify} of the next line finds it. A process can have 1024 of them at a time.
+   * begun: a {@link notify} of the next line finds it. A process can have 1024 of them at a time; four threads are kept for the next waits. When
+   * {@link resize} moves the mapping its waits end with `'ok'`. On Linux before 5.16 and on macOS it looks every 20 ms whether it was ended.
    *
    * @returns (resolves to) `'ok'`, `'not-equal'` or `'timed-out'`
    * @throws (rejects) `ERR_MAPPING_CLOSED` if the mapping is unmapped meanwhile; `AbortError`; `EAGAIN` for too many waits;
-   *   `ERR_MAPPING_FAULT`; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`
+   *   `ERR_MAPPING_FAULT`; `EACCES`; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`
+   * @platform Linux; macOS 14.4.
    * @see futex(2); `Atomics.waitAsync()`
+   * @example
+   * ```js
+   * const cell = mapping.view(Int32Array)                        // process A
+   * while (Atomics.load(cell, 0) === 0) await mapping.waitAsync(0, 0)
+   *
+   * Atomics.store(cell, 0, 1)                                    // process B: first change, then notify
+   * mapping.notify(0)
+   * ```
    */
   async waitAsync(
     offset: number | bigint,
@@ -1160,8 +1341,9 @@ export class Mapping implements Disposable {
    * @param offset as for {@link wait}
    * @param count how many at most. Default: all.
    * @returns how many were woken
-   * @throws `EACCES` with access `'read'`: the kernel takes no such memory for this; `ERR_MAPPING_FAULT` if the cell is not in the file
-   *   any more; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`
+   * @throws `EACCES` with access `'read'`: the kernel takes no such memory for this; `ERR_OUT_OF_RANGE`; `ERR_MAPPING_FAULT` if the cell is not in
+   *   the file any more; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`
+   * @platform Linux; macOS 14.4.
    * @see futex(2), FUTEX_WAKE; `Atomics.notify()`
    */
   notify(offset: number | bigint, count?: number): number {
@@ -1173,10 +1355,17 @@ export class Mapping implements Disposable {
 
   /**
    * A token by which another thread of this process attaches to the same memory: send it there, and call {@link Mapping.attach}.
-   * It may be attached any number of times. It does not keep the memory: keep this mapping until the other thread has it.
+   * It may be attached any number of times. It does not keep the memory: keep this mapping until the other thread has it. A Mapping itself
+   * cannot be cloned: `postMessage(mapping)` is a `DataCloneError` that says so.
    *
+   * It works in every runtime, whatever kind its views are. Where they are SharedArrayBuffers, {@link buffer} itself can be sent, too, without the
+   * methods.
+   *
+   * @example
    * ```js
-   * new Worker(file, { workerData: mapping.share() })   // there: Mapping.attach(workerData)
+   * const worker = new Worker('./worker.js', { workerData: mapping.share() })
+   * worker.once('exit', () => mapping.unmap())             // the mapping is kept until then; a token keeps nothing
+   * // worker.js: const mapping = Mapping.attach(workerData)
    * ```
    */
   share(): MappingToken {
@@ -1185,14 +1374,22 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * What the mapping really is, by the kernel's account: its protection and flags, what of it is in memory, changed, locked, in huge pages or
-   * swapped out, and the size of its file now. Runs off the event loop.
+   * What the mapping really is, by the kernel's account and not by what was asked for: its protection and flags, what of it is in memory, changed,
+   * locked, in huge pages or swapped out, and the size of its file now. Runs off the event loop.
    *
-   * The kernel counts pages one by one, 30 to 100 ms for each GiB in memory, of this mapping and of those that lie below it in the address
-   * space.
+   * The figures are of `/proc/self/smaps`. The kernel counts pages one by one, 30 to 100 ms for each GiB in memory, and cannot be asked for one
+   * mapping: those that lie below it in the address space are counted, too, and forgotten.
    *
    * @throws (rejects) `ERR_MAPPING_CLOSED`; errors of reading `/proc/self/smaps`
    * @see proc_pid_smaps(5)
+   * @example
+   * ```js
+   * const stat = await mapping.stat()
+   * stat.protection                     // { read: true, write: false, execute: false }: of all of it
+   * stat.residentBytes; stat.dirtyBytes; stat.hugeBytes; stat.swappedBytes; stat.lockedBytes
+   * stat.flags                          // ['readable', 'may-share', 'sequential', ...]
+   * stat.fileSize; stat.truncated       // now
+   * ```
    */
   async stat(): Promise<MappingStat> {
     return statOf(await this.#later(() => native.mappingStat(this.#handle)), this)
@@ -1213,7 +1410,7 @@ export class Mapping implements Disposable {
 
   /**
    * Makes all pages the file's again that faults had replaced by others: after a file that was truncated has grown
-   * back. Views stay valid. What was written to such pages and not stored is lost.
+   * back. Views stay valid. What was written to such pages and not stored is lost. See docs/safety.md#after-a-fault.
    *
    * @throws `ENOMEM`
    */
@@ -1225,25 +1422,47 @@ export class Mapping implements Disposable {
   /**
    * Gives the mapping, and its file, another length. What is added is zeros, or what the file has there.
    *
-   * Views that were handed out stay as they are: they keep their length and show the same memory; {@link bytes} and {@link buffer} are
-   * new ones, of the new length. Where bytes are cut off, older views read zeros, as after `unmap()`, until the mapping has
-   * these bytes again. That holds as long as there are addresses behind the mapping: as many as the option `maxLength`
-   * has taken, or those that it had before it shrank. Without them the mapping takes some behind it if they are free, and
-   * otherwise **moves**: `address` is another, and all views that were handed out read zeros (have length 0 with `views: 'detachable'`).
+   * | | access `'write'` | access `'read'` | access `'copy'` | memory |
+   * | --- | --- | --- | --- | --- |
+   * | more | the file grows if it has to | up to the end of the file | up to the end of the file | zeros |
+   * | less | the file shrinks, if it ends where the mapping does | the file stays | the file stays; what was written is lost | zeros when it returns |
    *
-   * With access `'write'` a file that is too short grows, and gets its blocks unless the option `preallocate` was `false`; a file that
-   * ends where the mapping ends shrinks with it. What a file has behind a mapping stays. With access `'read'` and `'copy'` the file
-   * is left alone: the mapping shows more of it, or less, and what was written to a `'copy'` is lost where it is cut off.
+   * **Room.** The option `maxLength` takes addresses, which cost no memory: the mapping never moves, and is never longer. Without it a mapping goes
+   * back to any length that it had before in place; for more it takes addresses behind it if they are free, and otherwise **moves**, to twice the
+   * room that it needs: {@link address} is another.
    *
-   * A method that another thread has under way on the mapping is waited for; work in the thread pool (`flush`, `find`, `prefetch`)
-   * is not, and goes on with what there is: `ERR_OUT_OF_RANGE` for bytes that were cut off.
+   * **Views.** Those that were handed out keep their length and show the same memory; {@link bytes}, {@link buffer} and {@link dataView} are new ones, of
+   * the new length. Where bytes are cut off, older views read zeros (a fault of the kind `'closed'`), and have the bytes again when the mapping has. When
+   * it moves, all older views read zeros, as after `unmap()`; with `views: 'detachable'` their length is 0. A move lets go of what faults had put in the
+   * place of pages of a file, as {@link refresh} does.
+   *
+   * **Threads.** A method that another thread has under way on the mapping is waited for. `flush`, `find` and `prefetch` in the thread pool go on with what
+   * there is; what was cut off is `ERR_OUT_OF_RANGE`, as it is for `lines()` and streams. What a thread writes through a view while another moves the
+   * mapping may be lost, and is told.
+   *
+   * **Cost.** Growing gives a file its blocks (fallocate(2)), unless the option `preallocate` was `false`; pages are added with one `mmap`. Shrinking is one
+   * `ftruncate`. Moving copies nothing on Linux. Ten thousand resizes leave as many mappings as one.
+   *
+   * **Not followed.** {@link protect} and advice are for the pages that there are: those added allow what the mapping does. A page of a `'copy'` that
+   * was written does not show what others append to it.
    *
    * @param length bytes. Default: up to the end of the file, as it is now, to follow a file that others write.
    * @returns the length
-   * @throws `ERR_OUT_OF_RANGE` for more than `maxLength`, or than a file has that may not grow; `ENOSPC`, `EDQUOT`, `EFBIG`, `EPERM` (a
-   *   sealed or append-only file), `EIO`, `ENOMEM`; `ENOTSUP` for huge pages; `ERR_MAPPING_FAULT` if a mapping would move that has
-   *   bytes which the file could not take. Mapping and file are then as before.
+   * @throws `ERR_OUT_OF_RANGE` for more than `maxLength`, or than a file has that may not grow; `ENOSPC`, `EDQUOT`; `EFBIG`, also for `RLIMIT_FSIZE`,
+   *   whose signal would end the process; `EPERM` for a sealed or append-only file; `EIO`, `ENOMEM`; `ENOTSUP` for huge pages; `ERR_MAPPING_FAULT` if a
+   *   mapping would move that has bytes which the file could not take. Mapping and file are then as before.
+   * @platform Linux (private memory moves on 5.7 and newer, a `'copy'` on 5.13 and newer); macOS, where memory is copied when it moves;
+   *   Windows as docs/platforms.md has it.
    * @see ftruncate(2), fallocate(2), mmap(2), mremap(2)
+   * @example
+   * ```js
+   * using table = Mapping.open('table.bin', { access: 'write', create: true, maxLength: 2 ** 40 })
+   * const before = table.bytes
+   * table.resize(table.length + 4096)     // table.address is the same, table.bytes is longer; `before` shows the same memory
+   *
+   * using log = Mapping.open('app.log', { maxLength: 2 ** 40 })
+   * log.resize()                          // what was appended is there
+   * ```
    */
   resize(length?: number | bigint): number {
     this.#check()
@@ -1253,19 +1472,30 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * Sets what may be done with a range of pages: `'none'`, `'read'`, or `'write'` (and read).
+   * Sets what may be done with a range of pages: `'none'`, `'read'`, or `'write'` (and read). One system call; each border between rights is one more
+   * mapping of the process. `mprotect()` on the same pages is the same thing.
    *
-   * Methods refuse with `EACCES` what the pages do not allow, before they touch anything. Through a view it is a fault, which the
-   * process survives: a write to pages that may only be read stays in this process (kind `'read-only'`), and pages
-   * without access become accessible (kind `'protected'`) until they are protected again.
+   * Methods refuse with `EACCES` what the pages do not allow, before they touch anything. A search needs all of its range, whatever it would find first.
+   *
+   * Views cannot throw: there it is a fault, which the process survives. A write to pages that may only be read stays in this process (kind
+   * `'read-only'`), and methods say so with `ERR_MAPPING_FAULT` until {@link refresh}; with access `'copy'` and in memory, where it is nobody else's, it is
+   * just told. Pages without access become accessible (kind `'protected'`) until they are protected again. With the fault guard off either ends the process.
    *
    * @param access what the pages allow; not more than the access of the mapping
    * @param offset bytes from the start of the mapping. A page of the file starts there (`mapping.offset + offset` is a multiple of the
    *   page size), or the mapping does. Default: 0.
    * @param length bytes. The range ends where a page does, or the mapping. Default: to the end. Pages are protected as a whole, those
    *   at the ends of the mapping, too.
-   * @throws `ERR_OUT_OF_RANGE`; `EACCES` for `'write'` with access `'read'`; `ENOMEM`
+   * @throws `ERR_OUT_OF_RANGE` for a range that is not of whole pages; `EACCES` for `'write'` with access `'read'`; `ENOMEM` when the process has too many
+   *   mappings; `ERR_MAPPING_FAULT` for pages with bytes that a full disk could not take yet
    * @see mprotect(2)
+   * @example
+   * ```js
+   * using mapping = Mapping.open('state.bin', { access: 'write' })
+   * mapping.protect('read', 0, pageSize)   // the header is not to be written
+   * mapping.write('x', 0)                  // EACCES: permission denied, write 'state.bin' (protect() lets no byte be written from 0 on)
+   * mapping.bytes[0] = 1                   // survives; the file does not see it; mapping.faults has { kind: 'read-only', offset: 0, ... }
+   * ```
    */
   protect(access: 'none' | 'read' | 'write', offset?: number | bigint, length?: number | bigint): void {
     this.#check()
@@ -1279,11 +1509,14 @@ export class Mapping implements Disposable {
   /**
    * Lets go of the file and its memory at once. A second call does nothing.
    *
-   * What was written is not lost: the kernel has it, as after `fs.write()`. To know that it is on the device, `flush()` first, or open with
+   * What was written is not lost: the kernel has it, as after `fs.write()`. To know that it is on the device, {@link flush} first, or open with
    * `syncOnUnmap`.
    *
-   * @throws with `syncOnUnmap` as {@link flushSync}, and the mapping stays: try again, or `refresh()` to give up what was written to pages that
-   *   cannot be stored, and then `unmap()`
+   * Afterwards every method and every view property throws `ERR_MAPPING_CLOSED`. `closed`, `length`, `offset`, `access`, `path` and `faults` can still be asked;
+   * `address` is `0n`. Views that are left over read zeros: see docs/views.md. A mapping that is just dropped goes when it and its views were collected.
+   *
+   * @throws with `syncOnUnmap` as {@link flushSync}, and the mapping stays: make room and try again, or {@link refresh} to give up what was written to
+   *   pages that cannot be stored, and then `unmap()`
    * @see munmap(2)
    */
   unmap(): void {

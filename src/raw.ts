@@ -18,7 +18,7 @@ export const pageSize: number = native.pageSize()
 /**
  * Maps a file, or memory, into the address space of the process.
  *
- * The mapping stays when the descriptor is closed, until `munmap()` or the end of the process. It covers whole pages:
+ * The mapping stays when the descriptor is closed, until {@link munmap} or the end of the process. It covers whole pages:
  * bytes between the end of the file and the end of its last page read as zeros.
  *
  * @param addr where to map; `null`, `undefined` or 0 to let the kernel choose. A hint, unless `flags` has `MAP_FIXED`,
@@ -32,6 +32,15 @@ export const pageSize: number = native.pageSize()
  * @throws `EACCES` if `prot` conflicts with how the file was opened, `EBADF`, `EINVAL` for a length of 0 or an offset that
  *   is not a page multiple, `ENODEV`, `ENOMEM`, `EPERM`
  * @see mmap(2); POSIX.1-2024 mmap()
+ * @example
+ * ```js
+ * import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE, bufferFromPointer, mincore, mmap, munmap, pageSize } from 'mmap-native'
+ *
+ * const pointer = mmap(null, 2 * pageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+ * bufferFromPointer(pointer, 5).write('hello')     // a Buffer over the memory, without a copy
+ * mincore(pointer, 2 * pageSize)                   // a Uint8Array of a byte a page: 1, 0
+ * munmap(pointer, 2 * pageSize)
+ * ```
  */
 export function mmap(
   addr: Pointer | number | null | undefined,
@@ -172,7 +181,7 @@ export function mincore(addr: Pointer | number, length: number | bigint): Uint8A
 }
 
 /**
- * Resizes or moves a mapping. Linux only. Buffers over pages that moved away read zeros from then on.
+ * Resizes or moves a mapping. Buffers over pages that moved away read zeros from then on.
  *
  * @param addr a multiple of {@link pageSize}
  * @param oldLength bytes; 0 maps the same shared pages a second time
@@ -182,6 +191,7 @@ export function mincore(addr: Pointer | number, length: number | bigint): Uint8A
  * @returns the address where the mapping is now
  * @throws `EFAULT` for a range of more than one mapping, `EINVAL`, `ENOMEM` where it cannot grow, `EPERM` for pages that
  *   this package did not map, at either end; `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM` outside Linux
+ * @platform Linux.
  * @see mremap(2)
  */
 export function mremap(

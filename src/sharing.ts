@@ -29,8 +29,11 @@ export interface SharedOptions {
 }
 
 /**
- * What a file can be sealed against: `'grow'` and `'shrink'`: getting longer or shorter, by whoever has it open; `'write'`: being
- * written; `'future-write'`: being written but through writable mappings that exist already (Linux 5.1); `'seal'`: more seals.
+ * What a file can be sealed against, by whoever has it open.
+ * - `'grow'`, `'shrink'`: getting longer or shorter.
+ * - `'write'`: being written.
+ * - `'future-write'`: being written but through writable mappings that exist already (Linux 5.1).
+ * - `'seal'`: more seals.
  */
 export type Seal = 'grow' | 'shrink' | 'write' | 'future-write' | 'seal'
 

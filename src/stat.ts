@@ -4,10 +4,12 @@ import type { Access } from './mapping'
 import { native } from './native'
 
 /**
- * What {@link Mapping.stat} tells. What only Linux counts is `undefined` elsewhere.
+ * What {@link Mapping.stat} tells. What only Linux counts is `undefined` elsewhere: macOS has `residentBytes`, `fileSize`, `truncated`,
+ * `protection` and `shared`.
  *
- * Figures are of whole pages. The kernel may join memory without a file to memory beside it, of whomever, and counts both together
- * then: `neighbourBytes` says how many bytes that are not this mapping's it has looked at. It joins no files.
+ * Figures are of whole pages. The kernel may join memory without a file to memory of the same kind beside it, of whomever, and counts both together
+ * then: `neighbourBytes` says how many bytes that are not this mapping's it has looked at. It is 0 for files, and for memory whose flags differ from
+ * its neighbour's.
  */
 export interface MappingStat {
   /** What the mapping was made to allow. */
@@ -22,13 +24,16 @@ export interface MappingStat {
   fileSize: number | undefined
   /** Whether the file now ends before the mapping does. What happened in between, `faults` tells. */
   truncated: boolean
-  /** Bytes in a page of the mapping: more than {@link pageSize} for reserved huge pages. */
+  /** Bytes in a page of the mapping: more than {@link pageSize} for reserved huge pages, 2 MiB say. */
   pageSize: number
-  /** In the page tables of this process; elsewhere than on Linux, in memory. */
+  /** In the page tables of this process. On macOS, in memory. */
   residentBytes: number | undefined
   /** The same, each page divided by how many processes have it. */
   proportionalBytes: number | undefined
-  /** Pages that were written and are not stored yet (for memory: that were written): `sharedDirtyBytes + privateDirtyBytes`. */
+  /**
+   * Pages that were written and are not stored yet, by this process or others (for memory: that were written):
+   * `sharedDirtyBytes + privateDirtyBytes`.
+   */
   dirtyBytes: number | undefined
   /** Those of them that other processes, too, have in their page tables. */
   sharedDirtyBytes: number | undefined
@@ -42,7 +47,7 @@ export interface MappingStat {
   swappedBytes: number | undefined
   /** Locked in memory. */
   lockedBytes: number | undefined
-  /** As how many mappings the kernel has it: of `vm.max_map_count` in a process. */
+  /** As how many mappings the kernel has it (advice and protection split it): of `vm.max_map_count`, 65530 mostly, in a process. */
   mappings: number | undefined
   /** Bytes of other memory that are counted in all of these. */
   neighbourBytes: number | undefined
