@@ -3,6 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
+import { pages, withFigures } from '../bench/pages'
 import type { Results } from '../bench/report'
 import { root } from './support/child'
 import { scratchFolder } from './support/files'
@@ -62,4 +63,11 @@ test('the results of the benchmark do not tell whose machine it was', async (t) 
 test('the benchmark refuses a measure that it does not have', async (t) => {
   const error = await t.throwsAsync<Error & { stderr: string }>(bench(t, 'searching'))
   t.regex(error.stderr, /there is no measure 'searching'; there are: large-opens, /)
+})
+
+test('the figures on the pages of docs/ are those of the results', (t) => {
+  for (const file of pages()) {
+    const page = readFileSync(file, 'utf8')
+    t.true(withFigures(page) === page, `${file} has other figures than results.json: npm run bench -- --render`)
+  }
 })

@@ -18,6 +18,7 @@ import { type MeasureOutcome, run } from './harness'
 import { type NodeName, launcher, root } from './launch'
 import { type Context, type FileKind, GiB, type Measure, type Scale, type Setup } from './measure'
 import { measures } from './measures'
+import { renderPages } from './pages'
 import { type Results, putBetweenMarkers, tables, text } from './report'
 
 const HOME = join(root, 'bench')
@@ -186,8 +187,10 @@ async function main(): Promise<void> {
 /** Tables and charts of these results. */
 async function show(out: string, results: Results): Promise<void> {
   const readme = join(out, 'README.md')
-  if (out === HOME) putBetweenMarkers(readme, tables(results))
-  else writeFileSync(readme, `${tables(results)}\n`)
+  if (out === HOME) {
+    putBetweenMarkers(readme, tables(results))
+    renderPages()
+  } else writeFileSync(readme, `${tables(results)}\n`)
   await drawCharts(join(out, 'charts'), results)
 }
 

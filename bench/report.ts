@@ -82,6 +82,23 @@ function markdown(measure: MeasureOutcome): string {
   return [...parts, targets.join('\n')].join('\n\n')
 }
 
+/** A measure on another page: the figures of some contenders, in a table. */
+export function excerpt({ measures }: Results, name: string, contenders?: readonly string[]): string {
+  const measure = measures.find((one) => one.name === name)
+  if (measure === undefined) throw new Error(`there are no results of ${name}`)
+  const outcomes = contenders?.map(
+    (name) =>
+      measure.contenders.find((one) => one.name === name) ?? failWith(`${measure.name} has no ${name}`),
+  )
+  const rows = (outcomes ?? measure.contenders).map((outcome) => row(outcome, measure))
+  const withoutRuntime = (cells: string[]) => cells.toSpliced(1, 1)
+  return table([measure.title, ...withoutRuntime(headOf(measure)).slice(1)], rows.map(withoutRuntime))
+}
+
+function failWith(message: string): never {
+  throw new Error(message)
+}
+
 function overview({ measures }: Results): string {
   const rows = measures.flatMap(({ title, targets }) =>
     targets.map((target) => [
@@ -95,7 +112,8 @@ function overview({ measures }: Results): string {
   return table(['measure', 'what counts', 'target', 'measured', ''], rows)
 }
 
-function conditions({ version, date, scale, machine, measures }: Results): string {
+/** When, and on what, it was measured. */
+export function conditions({ version, date, scale, machine, measures }: Results): string {
   const { platform, kernel, cpu, cores, memory, fileSystem } = machine
   const size =
     scale === 'full' ? '' : ` This was a run with \`--${scale}\`: sizes are smaller than the titles say.`

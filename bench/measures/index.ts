@@ -3,6 +3,7 @@ import type { Measure } from '../measure'
 import { coldFile } from './cold-file'
 import { copying } from './copying'
 import { firstTouch } from './first-touch'
+import { hugePages } from './huge-pages'
 import { importing } from './importing'
 import { installing } from './installing'
 import { largeOpens } from './large-opens'
@@ -13,6 +14,7 @@ import { randomReads } from './random-reads'
 import { searching } from './searching'
 import { sizes } from './sizes'
 import { smallMaps } from './small-maps'
+import { storing } from './storing'
 
 export const measures: readonly Measure[] = [
   largeOpens,
@@ -20,10 +22,12 @@ export const measures: readonly Measure[] = [
   ...smallMaps,
   manyOpens,
   randomReads,
+  hugePages,
   ...firstTouch,
   coldFile,
   ...searching,
   ...copying,
+  storing,
   processes,
   importing,
   installing,
