@@ -80,20 +80,29 @@ const SEALS: Record<Seal, number> = { seal: 1, shrink: 2, grow: 4, write: 8, 'fu
 /** The longest name of a memfd, in bytes. */
 const LONGEST_MEMFD_NAME = 249
 
+const isWindows = process.platform === 'win32'
+
 /** The longest name, in bytes, without the slash. */
 const LONGEST_NAME = process.platform === 'darwin' ? 30 : 255
+
+/** What Windows has folders for names with: those of the user's session, and those of all sessions. */
+const FOLDER = /^(Local|Global)\\/
 
 /** The name of a shared memory object, with its slash. */
 export function sharedName(name: unknown): string {
   if (typeof name !== 'string') throw invalidArgType('name', 'of type string', name)
-  const bare = name.startsWith('/') ? name.slice(1) : name
+  const whole = name.startsWith('/') ? name.slice(1) : name
+  const bare = isWindows ? whole.replace(FOLDER, '') : whole
   if (bare === '' || bare === '.' || bare === '..') throw invalidArgValue('name', 'must name an object', name)
   if (bare.includes('/')) throw invalidArgValue('name', 'must have no slash, but for one at its start', name)
+  if (isWindows && bare.includes('\\')) {
+    throw invalidArgValue('name', "must have no backslash, but for that of 'Local\\' or 'Global\\'", name)
+  }
   if (bare.includes('\0')) throw invalidArgValue('name', 'must be without null bytes', name)
-  if (Buffer.byteLength(bare) > LONGEST_NAME) {
+  if (Buffer.byteLength(whole) > LONGEST_NAME) {
     throw invalidArgValue('name', `must have at most ${LONGEST_NAME} bytes here`, name)
   }
-  return `/${bare}`
+  return `/${whole}`
 }
 
 /** The arguments of {@link Mapping.shared}, checked. */

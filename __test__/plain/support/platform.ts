@@ -20,7 +20,12 @@ export const movesFiles = isWindows
 
 export const noRoom = isWindows ? 'Windows adds no pages to a mapping of a file' : undefined
 
-export const noSharedMemory = isWindows ? 'Windows has no POSIX shared memory' : undefined
+/** The name of shared memory goes with its last mapping, and not before. */
+export const namesGoByThemselves = isWindows
+
+export const noUnlinking = isWindows ? 'Windows removes no name of shared memory' : undefined
+
+export const noLastingNames = isWindows ? undefined : 'shared memory stays until it is unlinked'
 
 export const noWaiting = isWindows ? 'Windows wakes nobody in another process' : undefined
 

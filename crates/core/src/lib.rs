@@ -53,6 +53,7 @@ pub mod resize;
 mod room;
 pub mod search;
 pub mod share;
+#[cfg_attr(windows, path = "shm_windows.rs")]
 pub mod shm;
 mod slice;
 pub mod stat;

@@ -138,11 +138,6 @@ impl Region {
             "beyond what can be mapped",
         ))?;
         let unit = page_size_of(&file, &metadata);
-        let prot = match request.access {
-            Access::Read => libc::PROT_READ,
-            Access::Write | Access::Copy => libc::PROT_READ | libc::PROT_WRITE,
-        };
-        let flags = request.options.flags(request.access);
         let file = MappedFile::new(file, &metadata);
         let is_descriptor = label.is_none();
         let explain = |error: Error| match error.errno() {
@@ -152,13 +147,30 @@ impl Region {
             }
             _ => error,
         };
+        let map = |file: &MappedFile| huge::map_file(&file.file, layout, request.access, request.options);
+        Self::map_layout(file, label, layout, unit, request, map).map_err(explain)
+    }
+
+    /// Maps a range of a file, which it has, with `map` where no room is to be held behind it. `unit` is the size of its pages.
+    pub(crate) fn map_layout(
+        file: Arc<MappedFile>,
+        label: Option<PathBuf>,
+        layout: Layout,
+        unit: usize,
+        request: &OpenRequest,
+        map: impl Fn(&MappedFile) -> Result<Span>,
+    ) -> Result<Self> {
+        let prot = match request.access {
+            Access::Read => libc::PROT_READ,
+            Access::Write | Access::Copy => libc::PROT_READ | libc::PROT_WRITE,
+        };
+        let flags = request.options.flags(request.access);
         let log = FaultLog::of_file(None, request.offset, request.owner, label);
         let tag = Tag::new(prot, flags, None, layout.page_offset, log).with_unit(unit);
         let growth = Growth::new(layout, request.options, request.preallocate);
         let extent = growth.map(layout, &Tag { file: Some(file.clone()), ..tag.clone() }, unit, || {
-            registry::reclaiming(|| huge::map_file(&file.file, layout, request.access, request.options))
-        });
-        let extent = extent.map_err(explain)?;
+            registry::reclaiming(|| map(&file))
+        })?;
         Ok(Self::new(extent, request.access, tag, Some(file), growth))
     }
 

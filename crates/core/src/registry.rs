@@ -52,7 +52,7 @@ pub(crate) static TABLE: Table = Table::new();
 /// A file that is mapped, and kept open for it.
 #[derive(Debug)]
 pub struct MappedFile {
-    /// The open file.
+    /// The open file; a section's handle where it [is none](Self::is_file).
     pub file: File,
     /// As a handler knows it again.
     pub identity: FileIdentity,
@@ -63,6 +63,18 @@ impl MappedFile {
     pub fn new(file: File, metadata: &std::fs::Metadata) -> Arc<Self> {
         let identity = sys::identify(&file, metadata);
         Arc::new(Self { file, identity })
+    }
+
+    /// Takes over a section that is open.
+    #[cfg(windows)]
+    pub(crate) fn of_section(section: File) -> Arc<Self> {
+        let identity = sys::identify_section(&section);
+        Arc::new(Self { file: section, identity })
+    }
+
+    /// Whether it is a file, which has a size and can be given another. Shared memory of Windows is none.
+    pub(crate) fn is_file(&self) -> bool {
+        sys::is_file(self.identity)
     }
 }
 
@@ -711,7 +723,8 @@ enum Chore {
 pub(crate) fn flush_files(span: Span) -> Result<()> {
     #[cfg(windows)]
     {
-        let mut files: Vec<_> = lock().tags(span).into_iter().filter_map(|(_, tag)| tag.file).collect();
+        let mut files: Vec<_> =
+            lock().tags(span).into_iter().filter_map(|(_, tag)| tag.file).filter(|file| file.is_file()).collect();
         files.dedup_by_key(|file| file.identity);
         files.iter().try_for_each(|file| sys::flush_file(&file.file))?;
     }

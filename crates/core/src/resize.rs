@@ -206,6 +206,11 @@ impl Growth {
     }
 }
 
+/// What has the length that it was made with.
+pub(crate) fn fixed(feature: &'static str) -> Error {
+    Error::unavailable(feature, "on Windows shared memory keeps the length that it was made with")
+}
+
 fn is_huge() -> Error {
     Error::refused("mmap", libc::ENOTSUP, "a mapping of huge pages cannot be resized")
 }
@@ -229,6 +234,9 @@ impl Region {
             return Err(is_huge());
         }
         let file = self.file.lock().clone();
+        if file.as_ref().is_some_and(|file| !file.is_file()) {
+            return Err(fixed("resize()"));
+        }
         let size = file.as_deref().map(file_size).transpose()?;
         let length = self.target(length, size)?;
         let too_large = || Error::refused("mmap", libc::EFBIG, "beyond what can be mapped");

@@ -106,6 +106,7 @@ impl Region {
 
 /// The size of a regular file.
 fn size_of(file: &Arc<MappedFile>) -> Option<u64> {
+    let file = Some(file).filter(|file| file.is_file())?;
     file.file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len())
 }
 

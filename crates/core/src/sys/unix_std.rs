@@ -48,6 +48,11 @@ pub fn identify(file: &File, metadata: &Metadata) -> FileIdentity {
     FileIdentity { fd: file.as_raw_fd(), device: metadata.dev(), inode: metadata.ino() }
 }
 
+/// Whether it has a size and can be given another: all that is mapped here can.
+pub fn is_file(_file: FileIdentity) -> bool {
+    true
+}
+
 /// Whether it is a disk or the like.
 pub fn is_block_device(kind: FileType) -> bool {
     kind.is_block_device()

@@ -22,7 +22,7 @@ use std::os::windows::io::{AsRawHandle, FromRawHandle};
 use std::sync::OnceLock;
 
 use windows_sys::Win32::Foundation::{
-    CloseHandle, DuplicateHandle, GetLastError, DUPLICATE_SAME_ACCESS, ERROR_ACCESS_DENIED, ERROR_NOT_LOCKED, HANDLE,
+    DuplicateHandle, GetLastError, DUPLICATE_SAME_ACCESS, ERROR_INVALID_ADDRESS, ERROR_NOT_LOCKED, HANDLE,
     INVALID_HANDLE_VALUE,
 };
 use windows_sys::Win32::Storage::FileSystem::{GetFileSizeEx, GetFileType, FILE_TYPE_DISK};
@@ -32,24 +32,24 @@ use windows_sys::Win32::System::LibraryLoader::{
     GET_MODULE_HANDLE_EX_FLAG_PIN,
 };
 use windows_sys::Win32::System::Memory::{
-    CreateFileMappingW, FlushViewOfFile, GetProcessWorkingSetSizeEx, PrefetchVirtualMemory, VirtualAlloc, VirtualFree,
-    VirtualLock, VirtualProtect, VirtualQuery, VirtualUnlock, MEMORY_BASIC_INFORMATION, MEM_COMMIT, MEM_DECOMMIT,
-    MEM_FREE, MEM_MAPPED, MEM_PRESERVE_PLACEHOLDER, MEM_RELEASE, MEM_REPLACE_PLACEHOLDER, MEM_RESERVE,
-    MEM_RESERVE_PLACEHOLDER, PAGE_EXECUTE, PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE, PAGE_EXECUTE_WRITECOPY,
-    PAGE_NOACCESS, PAGE_READONLY, PAGE_READWRITE, PAGE_WRITECOPY, WIN32_MEMORY_RANGE_ENTRY,
+    FlushViewOfFile, GetProcessWorkingSetSizeEx, PrefetchVirtualMemory, VirtualAlloc, VirtualFree, VirtualLock,
+    VirtualProtect, VirtualQuery, VirtualUnlock, MEMORY_BASIC_INFORMATION, MEM_COMMIT, MEM_DECOMMIT, MEM_FREE,
+    MEM_MAPPED, MEM_PRESERVE_PLACEHOLDER, MEM_RELEASE, MEM_REPLACE_PLACEHOLDER, MEM_RESERVE, MEM_RESERVE_PLACEHOLDER,
+    PAGE_EXECUTE, PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE, PAGE_EXECUTE_WRITECOPY, PAGE_NOACCESS, PAGE_READONLY,
+    PAGE_READWRITE, PAGE_WRITECOPY, WIN32_MEMORY_RANGE_ENTRY,
 };
 use windows_sys::Win32::System::ProcessStatus::{K32QueryWorkingSetEx, PSAPI_WORKING_SET_EX_INFORMATION};
 use windows_sys::Win32::System::SystemInformation::{GetSystemInfo, GetTickCount64, SYSTEM_INFO};
 use windows_sys::Win32::System::Threading::GetCurrentProcess;
 
 use super::types::{Access, MapOptions};
-use super::windows_std::{handle_of, RawFd};
+use super::windows_section::{Backing, Section};
+use super::windows_std::RawFd;
 use crate::error::{Error, Result};
 use crate::range::{round_down, Layout, Span};
-use crate::table::FileIdentity;
 
 /// `BOOL`, as a `Result`.
-fn check(syscall: &'static str, succeeded: i32) -> Result<()> {
+pub(super) fn check(syscall: &'static str, succeeded: i32) -> Result<()> {
     if succeeded == 0 {
         Err(Error::last(syscall))
     } else {
@@ -57,11 +57,11 @@ fn check(syscall: &'static str, succeeded: i32) -> Result<()> {
     }
 }
 
-fn at(address: usize) -> *mut c_void {
+pub(super) fn at(address: usize) -> *mut c_void {
     std::ptr::with_exposed_provenance_mut(address)
 }
 
-fn process() -> HANDLE {
+pub(super) fn process() -> HANDLE {
     // SAFETY: a constant.
     unsafe { GetCurrentProcess() }
 }
@@ -96,9 +96,9 @@ type UnmapViewOfFile2 = unsafe extern "system" fn(HANDLE, *const c_void, u32) ->
 
 /// The calls that work on placeholders. Older systems lack them, so they are looked up and never linked.
 #[derive(Clone, Copy)]
-struct Placeholders {
+pub(super) struct Placeholders {
     alloc: VirtualAlloc2,
-    map: MapViewOfFile3,
+    pub(super) map: MapViewOfFile3,
     unmap: UnmapViewOfFile2,
 }
 
@@ -133,14 +133,14 @@ pub(super) fn require_placeholders() -> Result<()> {
     placeholders().map(|_| ())
 }
 
-fn placeholders() -> Result<Placeholders> {
+pub(super) fn placeholders() -> Result<Placeholders> {
     let missing = Error::unavailable("Mapping", "it needs Windows 10 1803, Windows Server 2019 or newer");
     PLACEHOLDERS.get_or_init(find_placeholders).ok_or(missing)
 }
 
 /// What the system says of the pages around an address.
 #[derive(Clone, Copy)]
-struct Pages {
+pub(super) struct Pages {
     /// Pages with the same properties.
     span: Span,
     /// Where the call that took these addresses put them.
@@ -192,7 +192,7 @@ fn pieces(span: Span) -> impl Iterator<Item = (Span, Pages)> {
 }
 
 /// All that one call has mapped or reserved around an address.
-fn allocation(address: usize) -> Option<(Span, Pages)> {
+pub(super) fn allocation(address: usize) -> Option<(Span, Pages)> {
     let first = query(address).filter(|pages| pages.state != MEM_FREE)?;
     let mut whole = Span::between(first.base, first.span.end())?;
     while let Some(next) = query(whole.end()).filter(|next| next.state != MEM_FREE && next.base == first.base) {
@@ -236,67 +236,6 @@ unsafe fn protect(span: Span, protection: u32) -> bool {
     unsafe { VirtualProtect(at(span.start()), span.len(), protection, &raw mut before) != 0 }
 }
 
-/// A section: a file, or a part of it, that can be mapped. Closed when dropped; views of it live on.
-struct Section {
-    handle: HANDLE,
-    /// Bytes of the file when the section was made.
-    size: u64,
-}
-
-impl Section {
-    /// `CreateFileMapping`, for all of a file.
-    fn of_file(file: HANDLE, protection: u32) -> Result<Self> {
-        // SAFETY: no name and no attributes; the call checks the handle.
-        let section = unsafe { CreateFileMappingW(file, std::ptr::null(), protection, 0, 0, std::ptr::null()) };
-        if !section.is_null() {
-            return Ok(Self { handle: section, size: size_of_file(file).unwrap_or(0) });
-        }
-        // SAFETY: the thread's own value.
-        match unsafe { GetLastError() } {
-            ERROR_ACCESS_DENIED => Err(Error::refused("mmap", libc::EACCES, "the file was not opened for this")),
-            _ => Err(Error::last("mmap")),
-        }
-    }
-
-    /// Maps a part of the section into a placeholder, which has the size of the part's whole pages. The last page of a file is
-    /// seldom whole: what is behind its end is not counted.
-    unsafe fn map_into(&self, placeholder: Span, offset: u64, length: usize, protection: u32) -> Result<()> {
-        let calls = placeholders()?;
-        let room = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let mut failure = Error::system("mmap", libc::EINVAL);
-        // That a placeholder takes a length that is no multiple of a page is not documented.
-        for length in [length.min(room), placeholder.len()] {
-            let null = std::ptr::null_mut();
-            // SAFETY: the caller owns the placeholder.
-            let view = unsafe {
-                (calls.map)(
-                    self.handle,
-                    process(),
-                    at(placeholder.start()),
-                    offset,
-                    length,
-                    MEM_REPLACE_PLACEHOLDER,
-                    protection,
-                    null,
-                    0,
-                )
-            };
-            if view.addr() == placeholder.start() {
-                return Ok(());
-            }
-            failure = Error::last("mmap");
-        }
-        Err(failure)
-    }
-}
-
-impl Drop for Section {
-    fn drop(&mut self) {
-        // SAFETY: ours, and closed once.
-        unsafe { CloseHandle(self.handle) };
-    }
-}
-
 /// Takes addresses, at `hint` if that is not 0.
 fn placeholder(hint: usize, length: usize) -> Result<Span> {
     let calls = placeholders()?;
@@ -317,7 +256,7 @@ fn release(span: Span) -> Result<()> {
 }
 
 /// Maps a part of a file, which ends within `span`'s last page.
-fn map_section(section: &Section, hint: usize, offset: u64, length: usize, protection: u32) -> Result<Span> {
+pub(super) fn map_section(section: &Section, hint: usize, offset: u64, length: usize, protection: u32) -> Result<Span> {
     let pages = Span::pages(0, length).ok_or(Error::system("mmap", libc::EINVAL))?.len();
     let span = placeholder(hint, pages).or_else(|error| match hint {
         0 => Err(error),
@@ -630,7 +569,7 @@ pub unsafe fn map_private(span: Span, fd: RawFd, offset: i64) -> Result<()> {
         // what is written.
         let offset = u64::try_from(offset).map_err(|_| UNMAPPED)?;
         // SAFETY: the caller's contract.
-        unsafe { cut_out(span, handle_of(fd), offset, Middle::Copied) }?;
+        unsafe { cut_out(span, Backing::of(fd), offset, Middle::Copied) }?;
     }
     // SAFETY: the caller's contract.
     check("mmap", i32::from(unsafe { protect(span, protection) }))
@@ -649,15 +588,15 @@ enum Middle {
 
 /// Makes the pages of `span`, and those that share an allocation unit with them, a copy-on-write view of their own, or memory, and
 /// what is before and behind them views as before. Returns them. Accesses of other threads fault meanwhile, and come back.
-unsafe fn cut_out(span: Span, file: HANDLE, offset: u64, becomes: Middle) -> Result<Span> {
+unsafe fn cut_out(span: Span, backing: Backing, offset: u64, becomes: Middle) -> Result<Span> {
     let (view, pages) = allocation(span.start()).ok_or(UNMAPPED)?;
     let skipped = u64::try_from(span.start().saturating_sub(view.start())).unwrap_or(u64::MAX);
     let offset = offset.checked_sub(skipped).ok_or(UNMAPPED)?;
     let middle = span.widened(offset_unit()).and_then(|units| units.intersect(view)).ok_or(UNMAPPED)?;
     let rest = [view.before(middle.start()), view.from(middle.end())];
-    let as_before = Section::of_file(file, pages.first_protection)?;
+    let as_before = Section::of(backing, pages.first_protection)?;
     let copied = match becomes {
-        Middle::Copied => Some(Section::of_file(file, PAGE_WRITECOPY)?),
+        Middle::Copied => Some(Section::of(backing, PAGE_WRITECOPY)?),
         Middle::Memory => None,
     };
     let before: Vec<(Span, Pages)> = pieces(view).collect();
@@ -686,7 +625,7 @@ unsafe fn cut_out(span: Span, file: HANDLE, offset: u64, becomes: Middle) -> Res
         // SAFETY: the placeholder in the middle.
         Some(copied) => unsafe { fill(view, copied, offset, middle, PAGE_WRITECOPY) },
         // SAFETY: as above.
-        None => unsafe { read_into(view, file, offset, middle) },
+        None => unsafe { read_into(view, backing, offset, middle) },
     };
     let result = result.inspect_err(|_| {
         // For want of memory, say. What can be had is better than nothing.
@@ -782,7 +721,7 @@ fn put_back(own: &OwnPages) {
 }
 
 /// Makes the placeholder `part` memory, with what can be read of the file; what cannot be are zeros.
-unsafe fn read_into(view: Span, file: HANDLE, offset: u64, part: Span) -> Result<()> {
+unsafe fn read_into(view: Span, backing: Backing, offset: u64, part: Span) -> Result<()> {
     reserve_placeholder(part)?;
     // SAFETY: reserved just now.
     let start = unsafe { VirtualAlloc(at(part.start()), part.len(), MEM_COMMIT, PAGE_READWRITE) };
@@ -792,6 +731,8 @@ unsafe fn read_into(view: Span, file: HANDLE, offset: u64, part: Span) -> Result
         unsafe { VirtualFree(at(part.start()), part.len(), MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER) };
         return Err(error);
     }
+    // A section cannot be read but by mapping it.
+    let Backing::File(file) = backing else { return Ok(()) };
     // SAFETY: the caller's, who closes it: it is not closed here.
     let file = ManuallyDrop::new(unsafe { File::from_raw_handle(file) });
     for page in part.pieces(page_size()) {
@@ -818,7 +759,7 @@ unsafe fn read_into(view: Span, file: HANDLE, offset: u64, part: Span) -> Result
 pub unsafe fn replace_broken(page: Span, fd: RawFd, offset: u64) -> Result<Span> {
     match query(page.start()) {
         // SAFETY: the caller's contract.
-        Some(pages) if pages.kind == MEM_MAPPED => unsafe { cut_out(page, handle_of(fd), offset, Middle::Memory) },
+        Some(pages) if pages.kind == MEM_MAPPED => unsafe { cut_out(page, Backing::of(fd), offset, Middle::Memory) },
         // Another thread was here before.
         Some(pages) if pages.state == MEM_COMMIT => Ok(page),
         _ => Err(UNMAPPED),
@@ -848,7 +789,7 @@ pub unsafe fn map_again(span: Span, prot: i32, flags: i32, fd: RawFd, offset: u6
         return Err(Error::system("mmap", libc::ENOTSUP));
     }
     let protection = if prot & libc::PROT_WRITE == 0 { PAGE_READONLY } else { PAGE_READWRITE };
-    let section = Section::of_file(handle_of(fd), protection)?;
+    let section = Section::of(Backing::of(fd), protection)?;
     let mut rest = Some(span);
     while let Some(left) = rest {
         let (view, pages) = allocation(left.start()).ok_or(UNMAPPED)?;
@@ -955,16 +896,11 @@ pub fn monotonic_seconds() -> u64 {
     unsafe { GetTickCount64() }.checked_div(1000).unwrap_or(0)
 }
 
-fn size_of_file(file: HANDLE) -> Option<u64> {
+pub(super) fn size_of_file(file: HANDLE) -> Option<u64> {
     let mut size = 0_i64;
     // SAFETY: the call fills the number or fails.
     let done = unsafe { GetFileSizeEx(file, &raw mut size) };
     (done != 0).then(|| u64::try_from(size).ok()).flatten()
-}
-
-/// The size of an open file in bytes.
-pub fn size_if_same(file: FileIdentity) -> Option<u64> {
-    size_of_file(handle_of(file.fd))
 }
 
 /// Addresses are never taken at a place that the caller names.
@@ -1012,7 +948,11 @@ pub unsafe fn mprotect(span: Span, prot: i32) -> Result<()> {
 pub fn msync(span: Span, _flags: i32) -> Result<()> {
     for (part, _) in pieces(span).filter(|(_, pages)| pages.kind == MEM_MAPPED) {
         // SAFETY: writes pages to their file and changes no memory.
-        check("msync", unsafe { FlushViewOfFile(at(part.start()), part.len()) })?;
+        let flushed = unsafe { FlushViewOfFile(at(part.start()), part.len()) };
+        // SAFETY: the thread's own value. Pages of a section have no file.
+        if flushed == 0 && unsafe { GetLastError() } != ERROR_INVALID_ADDRESS {
+            return Err(Error::last("msync"));
+        }
     }
     Ok(())
 }
@@ -1127,16 +1067,21 @@ pub fn lock_limit() -> Option<u64> {
     (done != 0).then(|| u64::try_from(least).ok()).flatten()
 }
 
+/// The protection of the pages of a new mapping.
+pub(super) fn protection_for(access: Access) -> u32 {
+    match access {
+        Access::Read => PAGE_READONLY,
+        Access::Write => PAGE_READWRITE,
+        Access::Copy => PAGE_WRITECOPY,
+    }
+}
+
 /// Maps a range of a file at an address of the system's choice. Returns the whole pages; they are the caller's to unmap.
 ///
 /// # Errors
 /// `EACCES`, `ENOMEM`.
 pub fn map_file(file: &File, layout: Layout, access: Access, options: MapOptions) -> Result<Span> {
-    let protection = match access {
-        Access::Read => PAGE_READONLY,
-        Access::Write => PAGE_READWRITE,
-        Access::Copy => PAGE_WRITECOPY,
-    };
+    let protection = protection_for(access);
     let section = Section::of_file(file.as_raw_handle(), protection)?;
     let span = map_section(&section, 0, layout.page_offset, layout.map_length, protection)?;
     if options.populate {

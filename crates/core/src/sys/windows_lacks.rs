@@ -10,9 +10,6 @@ use super::types::Wake;
 use crate::error::{Error, Result};
 use crate::range::Span;
 
-/// The longest name of shared memory, in bytes, that would be asked for.
-pub const LONGEST_SHM_NAME: usize = 255;
-
 /// Whether the system knows an advice.
 pub fn knows_advice(advice: i32) -> bool {
     matches!(advice, libc::MADV_NORMAL | libc::MADV_WILLNEED)
@@ -97,22 +94,6 @@ pub fn seals(_file: &File) -> Option<i32> {
 /// Always [`Error::Unavailable`].
 pub fn open_again(_file: &File) -> Result<File> {
     Err(Error::unavailable("seal", "only Linux has it"))
-}
-
-/// There is no POSIX shared memory.
-///
-/// # Errors
-/// Always [`Error::Unavailable`].
-pub fn shm_open(_name: &CStr, _flags: i32, _mode: u32) -> Result<File> {
-    Err(Error::unavailable("Mapping.shared", "not on Windows"))
-}
-
-/// There is no POSIX shared memory.
-///
-/// # Errors
-/// Always [`Error::Unavailable`].
-pub fn shm_unlink(_name: &CStr) -> Result<()> {
-    Err(Error::unavailable("Mapping.unlinkShared", "not on Windows"))
 }
 
 /// `WaitOnAddress` knows cells of one process only.

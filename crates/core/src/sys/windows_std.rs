@@ -3,10 +3,8 @@
 use std::ffi::{c_void, CStr};
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
-use std::os::windows::io::AsRawHandle;
 use std::path::Path;
 
-use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::Storage::FileSystem::{FILE_ATTRIBUTE_READONLY, FILE_FLAG_BACKUP_SEMANTICS};
 use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleW, GetProcAddress};
 
@@ -33,16 +31,9 @@ pub fn open_options(writable: bool, mode: Option<u32>) -> OpenOptions {
     options
 }
 
-/// A file as a fault handler knows it again. Handles have 32 bits that count, and ours are closed by nobody else.
+/// A file as a fault handler knows it again.
 pub fn identify(file: &File, _metadata: &Metadata) -> FileIdentity {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
-    let fd = file.as_raw_handle().addr() as i32;
-    FileIdentity { fd, device: 0, inode: 0 }
-}
-
-/// The handle in a [`FileIdentity`].
-pub(super) fn handle_of(fd: i32) -> HANDLE {
-    usize::try_from(fd).map_or(std::ptr::null_mut(), std::ptr::without_provenance_mut)
+    super::windows_section::identity_of_file(file)
 }
 
 /// Whether it is a disk or the like: Windows has no such files.
