@@ -68,6 +68,9 @@ test('the benchmark refuses a measure that it does not have', async (t) => {
 test('the figures on the pages of docs/ are those of the results', (t) => {
   for (const file of pages()) {
     const page = readFileSync(file, 'utf8')
-    t.true(withFigures(page) === page, `${file} has other figures than results.json: npm run bench -- --render`)
+    t.true(
+      withFigures(page) === page,
+      `${file} has other figures than results.json: npm run bench -- --render`,
+    )
   }
 })
