@@ -913,6 +913,8 @@ export declare const PROT_WRITE: number
  * Every constant that this platform has, by name. Each is exported by itself, too: as `undefined` where the platform does not have it.
  */
 export declare const constants: Readonly<Record<string, number>>
+/** The binary that this process uses. */
+export declare const nativeBinary: Readonly<NativeBinary>
 /** Bytes in a page of memory: mappings start at multiples of it. */
 export declare const pageSize: number
 /**
@@ -1280,6 +1282,13 @@ export interface MemfdOptions {
   views?: Views
   /** As for {@link Mapping.open}. */
   onFault?: (fault: Fault) => void
+}
+/** The binary that this process uses: its file, and why it is that one. */
+export interface NativeBinary {
+  /** The path of the file. */
+  readonly path: string
+  /** `'named'`: by MMAP_NATIVE_BINARY. `'built'`: from source, in the folder of the package. `'installed'`: with the package for this platform. */
+  readonly origin: 'named' | 'built' | 'installed'
 }
 /** How to open a file for {@link Mapping.open}. */
 export interface OpenOptions {

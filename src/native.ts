@@ -32,7 +32,19 @@ function isMusl(): boolean {
   }
 }
 
-function checked(binding: typeof Binding): typeof Binding {
+/** The binary that this process uses: its file, and why it is that one. */
+export interface NativeBinary {
+  /** The path of the file. */
+  readonly path: string
+  /** `'named'`: by MMAP_NATIVE_BINARY. `'built'`: from source, in the folder of the package. `'installed'`: with the package for this platform. */
+  readonly origin: 'named' | 'built' | 'installed'
+}
+
+let loaded: NativeBinary | undefined
+
+function checked(module: string, origin: NativeBinary['origin']): typeof Binding {
+  const binding = require(module) as typeof Binding
+  loaded = { path: require.resolve(module), origin }
   if (binding.VERSION === VERSION) return binding
   throw new Error(`it is version ${binding.VERSION}, and ${VERSION} is needed`)
 }
@@ -52,9 +64,10 @@ function failure(what: string, cause?: unknown): Error {
 /** Loads the binary of one platform; `undefined` if its package is not installed. */
 function tryToLoad(name: string): typeof Binding | undefined {
   const local = join(__dirname, '..', 'native', `mmap-native.${name}.node`)
-  const module = existsSync(local) ? local : `mmap-native-${name}`
+  const isBuilt = existsSync(local)
+  const module = isBuilt ? local : `mmap-native-${name}`
   try {
-    return checked(require(module) as typeof Binding)
+    return checked(module, isBuilt ? 'built' : 'installed')
   } catch (cause) {
     const error = cause as Failure
     if (String(error.code).endsWith('MODULE_NOT_FOUND') && error.message.includes(module)) return undefined
@@ -66,7 +79,7 @@ function load(): typeof Binding {
   const named = process.env['MMAP_NATIVE_BINARY']
   if (named) {
     try {
-      return checked(require(resolve(named)) as typeof Binding)
+      return checked(resolve(named), 'named')
     } catch (cause) {
       const error = cause as Failure
       throw failure(
@@ -96,6 +109,9 @@ function load(): typeof Binding {
 }
 
 export const native = load()
+
+/** The binary that this process uses. */
+export const nativeBinary = Object.freeze(loaded as unknown as NativeBinary)
 export type Handle = ReturnType<typeof native.mappingAnonymous>
 
 /** As `mod open_flags` in `crates/node/src/mapping.rs`. */
