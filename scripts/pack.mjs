@@ -76,5 +76,8 @@ const {
 const optionalDependencies = Object.fromEntries(
   platforms.map((name) => [`mmap-native-${name}`, manifest.version]),
 )
-const sources = ['dist/index.js', 'dist/cli.js', 'index.d.ts', 'README.md'].map((name) => [join(root, name), name])
+const sources = ['dist/index.js', 'dist/cli.js', 'index.d.ts', 'README.md'].map((name) => [
+  join(root, name),
+  name,
+])
 console.log(pack({ ...manifest, optionalDependencies }, sources))

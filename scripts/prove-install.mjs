@@ -251,7 +251,7 @@ await prove('npm install --ignore-scripts', async () => {
 })
 
 for (const name of ['this node', ...runtimes]) {
-  await prove(`${name}: import and require`, async () => {
+  await prove(`${name}: import, require and the command line`, async () => {
     const runtime =
       name === 'this node'
         ? { command: process.execPath, args: [], version: process.version }
@@ -259,9 +259,16 @@ for (const name of ['this node', ...runtimes]) {
     const more = { DENO_DIR: join(base, 'deno'), DENO_NO_UPDATE_CHECK: '1' }
     for (const file of ['consumer.mjs', 'consumer.cjs'])
       await works(runtime.command, [...runtime.args, file], plain, more)
+    const program = join('node_modules', 'mmap-native', 'dist', 'cli.js')
+    await run(runtime.command, [...runtime.args, program, 'doctor'], { cwd: plain, env: { ...env, ...more } })
     return runtime.version
   })
 }
+
+await prove('npx mmap-native doctor', async () => {
+  const { stdout } = await run(join(bin, 'npm'), ['exec', '--', 'mmap-native', 'doctor'], { cwd: plain, env })
+  if (!/^ok: /m.test(stdout)) throw new Error(`it printed ${stdout}`)
+})
 
 const typescript = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
 for (const [module, moduleResolution] of [

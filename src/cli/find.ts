@@ -30,7 +30,9 @@ async function printBytes(mapping: Mapping, start: number, end: number, output: 
   for (let at = start; at < end; at += PIECE) {
     const bytes = mapping.read(at, Math.min(PIECE, end - at))
     const harmless = (part: string) => part.split('\t').map(plain).join('\t')
-    await output.print(output.isTerminal ? harmless(decoder.decode(bytes, { stream: true })) : bytes)
+    await output.print(
+      output.isTerminal ? harmless(decoder.decode(bytes, { stream: at + PIECE < end })) : bytes,
+    )
   }
 }
 

@@ -14,6 +14,14 @@ export function plain(text: string): string {
   })
 }
 
+/** A value as JSON that drives no terminal either: all that is not ASCII is written as an escape. */
+export function json(value: unknown): string {
+  return JSON.stringify(value).replaceAll(
+    /[^ -~]/g,
+    (unit) => String.raw`\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
+
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
 
 /** Bytes, as `12 MiB`. */

@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import type { Residency } from 'mmap-native'
 import { eachFile } from './files'
-import { type Output, CELLS, barLine, plain } from './output'
+import { type Output, CELLS, barLine, json, plain } from './output'
 
 /** A cell for each part of the pages: all, some or none of it is in memory. */
 function barOf({ pages, bitmap }: Residency): string {
@@ -29,7 +29,7 @@ export async function residency(args: string[], output: Output): Promise<number>
     total.length += length
     if (values.json) {
       const { bitmap: _, ...figures } = found
-      await output.print(`${JSON.stringify({ file, length, ...figures })}\n`)
+      await output.print(`${json({ file, length, ...figures })}\n`)
     } else await output.print(`${barLine(barOf(found), found.residentBytes, length, plain(file))}\n`)
   })
   if (files.length > 1 && !values.json)
