@@ -24,6 +24,7 @@ const SECTIONS = {
   'Waiting across threads and processes': 'wait waitAsync notify',
   'The end, and faults':
     'unmap [Symbol.dispose] faults Faults Fault FaultKind refresh isFaultGuarded setFaultGuard',
+  'The binary that was loaded': 'nativeBinary NativeBinary',
   Types:
     'Access Views HugePageSize Seal Advice FlushMode WaitResult ViewConstructor SystemError MappingFaultError',
   'The POSIX calls':
