@@ -1,18 +1,21 @@
 /** `resize()` and `protect()`: views before and after, in every runtime. */
 import * as assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { appendFileSync, readFileSync, statSync, truncateSync } from 'node:fs'
-import { Mapping, pageSize } from 'mmap-native'
+import { isMainThread, parentPort, workerData, Worker } from 'node:worker_threads'
+import { Mapping, pageSize, type MappingToken } from 'mmap-native'
 import { inChild } from './support/child'
 import { newFile, pattern } from './support/files'
 import { check } from './support/harness'
 import { kinds } from './support/kinds'
-import { movesFiles, noRoom, noTruncation } from './support/platform'
+import { movesFiles, noTruncation } from './support/platform'
 
 const SIZE = 2 * pageSize + 300
 const ROOM = 64 * pageSize
 const contents = pattern(SIZE)
 const quiet = { onFault: () => {} }
-const room = (maxLength: number) => (movesFiles ? {} : { maxLength })
+/** What keeps a mapping of a file where it is. */
+const inPlace = movesFiles ? { maxLength: ROOM } : {}
 
 for (const { views, skip } of kinds) {
   check(
@@ -34,15 +37,15 @@ for (const { views, skip } of kinds) {
       mapping.view(Uint32Array, ROOM - 8)[1] = 0x64636261
       assert.equal(readFileSync(path).toString('latin1', ROOM - 4), 'abcd')
     },
-    skip ?? noRoom,
+    skip,
   )
 
   check(
     `${views}: what is cut off reads zeros in older views, and is the file's again when it returns`,
     () => {
       const path = newFile(contents)
-      using mapping = Mapping.open(path, { access: 'write', views, ...quiet })
-      const { bytes: old } = mapping
+      using mapping = Mapping.open(path, { access: 'write', views, ...inPlace, ...quiet })
+      const { bytes: old, address } = mapping
       mapping.resize(10)
       assert.equal(statSync(path).size, 10)
       assert.equal(mapping.bytes.length, 10)
@@ -52,12 +55,13 @@ for (const { views, skip } of kinds) {
       assert.equal(old[2 * pageSize], 0)
       mapping.write('back', 2 * pageSize)
       assert.equal(old.toString('latin1', 2 * pageSize, 2 * pageSize + 4), 'back')
+      assert.equal(mapping.address, address)
       assert.deepEqual(
         mapping.faults.list.map(({ kind }) => kind),
         ['closed'],
       )
     },
-    skip ?? noRoom,
+    skip,
   )
 
   check(
@@ -90,21 +94,57 @@ for (const { views, skip } of kinds) {
   )
 
   check(
-    `${views}: what was written to a copy stays when the file has grown`,
+    `${views}: a file that starts at any byte grows and shrinks where it is, in steps of any length`,
     () => {
       const path = newFile(contents)
-      using mapping = Mapping.open(path, { access: 'copy', views, length: SIZE - 300, ...quiet })
-      for (const at of [1, pageSize, SIZE - 301]) mapping.write('!', at)
-      assert.equal(mapping.resize(), SIZE)
-      for (const at of [1, pageSize, SIZE - 301]) assert.equal(mapping.read(at, 1).toString(), '!')
-      assert.ok(mapping.read(2, 100).equals(contents.subarray(2, 102)))
-      assert.throws(() => mapping.resize(SIZE + 1), { code: 'ERR_OUT_OF_RANGE' })
-      mapping.resize(pageSize + 1)
-      assert.equal(mapping.bytes[pageSize], 33)
-      assert.ok(readFileSync(path).equals(contents))
+      using mapping = Mapping.open(path, { access: 'write', offset: 100, maxLength: ROOM, views, ...quiet })
+      const { bytes: old, address } = mapping
+      for (const next of [
+        SIZE,
+        SIZE + 1,
+        5 * pageSize,
+        20 * pageSize + 1,
+        ROOM,
+        30 * pageSize,
+        1,
+        0,
+        7,
+        SIZE,
+      ]) {
+        assert.equal(mapping.resize(next), next)
+        assert.equal(statSync(path).size, 100 + next)
+        if (next === 0) break
+        assert.equal(mapping.address, address)
+        assert.equal(old[0], contents[100])
+        mapping.bytes[next - 1] = 33
+        assert.equal(readFileSync(path)[99 + next], 33)
+        mapping.bytes[next - 1] = contents[100] as number
+      }
+      mapping.resize(SIZE)
+      mapping.write('anew')
+      assert.equal(old.toString('latin1', 0, 5), 'anew\0')
+      assert.equal(mapping.faults.count, 0)
     },
     skip,
   )
+
+  for (const room of [{}, { maxLength: ROOM }])
+    check(
+      `${views}: what was written to a copy stays when the file has grown, ${JSON.stringify(room)}`,
+      () => {
+        const path = newFile(contents)
+        using mapping = Mapping.open(path, { access: 'copy', views, length: SIZE - 300, ...room, ...quiet })
+        for (const at of [1, pageSize, SIZE - 301]) mapping.write('!', at)
+        assert.equal(mapping.resize(), SIZE)
+        for (const at of [1, pageSize, SIZE - 301]) assert.equal(mapping.read(at, 1).toString(), '!')
+        assert.ok(mapping.read(2, 100).equals(contents.subarray(2, 102)))
+        assert.throws(() => mapping.resize(SIZE + 1), { code: 'ERR_OUT_OF_RANGE' })
+        mapping.resize(pageSize + 1)
+        assert.equal(mapping.bytes[pageSize], 33)
+        assert.ok(readFileSync(path).equals(contents))
+      },
+      skip,
+    )
 
   check(
     `${views}: memory grows from nothing, step by step, and keeps what it has`,
@@ -144,7 +184,7 @@ check(
 )
 
 check('work in the thread pool goes on while a mapping is resized', async () => {
-  using mapping = Mapping.open(newFile(contents), { access: 'write', ...room(ROOM * 16), ...quiet })
+  using mapping = Mapping.open(newFile(contents), { access: 'write', maxLength: ROOM * 16, ...quiet })
   for (let round = 0; round < 20; round++) {
     mapping.resize(ROOM * 16)
     const work = [mapping.flush(), mapping.prefetch(), mapping.find('not there')]
@@ -158,9 +198,9 @@ check('work in the thread pool goes on while a mapping is resized', async () => 
 
 check('errors name what is wrong, and change nothing', () => {
   const path = newFile(contents)
-  using mapping = Mapping.open(path, { access: 'write', ...room(ROOM) })
+  using mapping = Mapping.open(path, { access: 'write', maxLength: ROOM })
   using memory = Mapping.anonymous(SIZE, { maxLength: ROOM })
-  for (const limited of movesFiles ? [memory] : [memory, mapping])
+  for (const limited of [memory, mapping])
     assert.throws(() => limited.resize(ROOM + 1), { code: 'ERR_OUT_OF_RANGE', message: /maxLength/ })
   assert.throws(() => mapping.resize('1' as unknown as number), { code: 'ERR_INVALID_ARG_TYPE' })
   assert.throws(() => mapping.resize(-1), { code: 'ERR_OUT_OF_RANGE' })
@@ -209,29 +249,70 @@ inChild(
   { prints: ['true'] },
 )
 
-check(
-  'a file that somebody else has mapped does not shrink, and its mapping goes on',
-  () => {
-    const path = newFile(contents)
-    using mapping = Mapping.open(path, { access: 'write', ...quiet })
-    using other = Mapping.open(path)
-    assert.throws(() => mapping.resize(10), { code: 'EBUSY' })
-    assert.equal(statSync(path).size, SIZE)
-    assert.ok(mapping.bytes.equals(contents))
-    assert.ok(other.bytes.equals(contents))
-    other.unmap()
-    assert.equal(mapping.resize(10), 10)
-    assert.equal(statSync(path).size, 10)
-  },
-  movesFiles ? undefined : 'elsewhere it shrinks',
-)
+for (const room of [{}, { maxLength: ROOM }])
+  check(
+    `a file that somebody else has mapped does not shrink, and its mapping goes on, ${JSON.stringify(room)}`,
+    () => {
+      const path = newFile(contents)
+      using mapping = Mapping.open(path, { access: 'write', ...room, ...quiet })
+      using other = Mapping.open(path)
+      const { address } = mapping
+      assert.throws(() => mapping.resize(10), { code: 'EBUSY' })
+      assert.equal(statSync(path).size, SIZE)
+      assert.ok(mapping.bytes.equals(contents))
+      assert.ok(other.bytes.equals(contents))
+      if (room.maxLength !== undefined) assert.equal(mapping.address, address)
+      other.unmap()
+      assert.equal(mapping.resize(10), 10)
+      assert.equal(statSync(path).size, 10)
+    },
+    movesFiles ? undefined : 'elsewhere it shrinks',
+  )
 
-check(
-  'room behind a mapping of a file is refused where it moves',
-  () => {
-    assert.throws(() => Mapping.open(newFile(contents), { maxLength: ROOM }), {
-      code: 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM',
-    })
-  },
-  movesFiles ? undefined : 'elsewhere there is room',
-)
+check('rights that protect() took stay with the pages when a file shrinks and grows', () => {
+  using mapping = Mapping.open(newFile(contents), { access: 'write', maxLength: ROOM, ...quiet })
+  mapping.protect('read', 0, pageSize)
+  for (const length of [ROOM, pageSize + 1, SIZE]) {
+    mapping.resize(length)
+    assert.throws(() => mapping.write('x', 0), { code: 'EACCES' })
+    assert.equal(mapping.write(contents.subarray(pageSize, pageSize + 1), pageSize), 1)
+  }
+  assert.ok(mapping.read(0, pageSize).equals(contents.subarray(0, pageSize)))
+})
+
+check('a write through a mapping for reading stays out of a file that has grown under it', () => {
+  const path = newFile(contents)
+  using mapping = Mapping.open(path, { maxLength: ROOM, ...quiet })
+  appendFileSync(path, Buffer.alloc(40 * pageSize, 97))
+  mapping.resize()
+  const { bytes } = mapping
+  for (const at of [3, 20 * pageSize, SIZE]) bytes[at] = 1
+  assert.deepEqual([bytes[3], bytes[20 * pageSize], bytes[21 * pageSize]], [1, 1, 97])
+  assert.ok(readFileSync(path).subarray(0, SIZE).equals(contents))
+  mapping.refresh()
+  assert.deepEqual([bytes[3], bytes[20 * pageSize]], [contents[3], 97])
+})
+
+check('another thread reads on while a file grows and shrinks under its view', async () => {
+  using mapping = Mapping.open(newFile(contents), { access: 'write', maxLength: ROOM, ...quiet })
+  mapping.write(Buffer.of(7, 0))
+  const worker = new Worker(__filename, { workerData: mapping.share() })
+  assert.deepEqual(await once(worker, 'message'), ['reading'])
+  for (let round = 0; round < 100; round++) {
+    mapping.resize(ROOM)
+    mapping.write('end', ROOM - 3)
+    mapping.resize(SIZE)
+  }
+  mapping.write(Buffer.of(1), 1)
+  assert.deepEqual(await once(worker, 'message'), [{ wrong: 0, some: true }])
+  await worker.terminate()
+})
+
+if (!isMainThread) {
+  const { bytes } = Mapping.attach(workerData as MappingToken)
+  parentPort?.postMessage('reading')
+  let wrong = 0
+  let reads = 0
+  for (; bytes[1] !== 1; reads++) if (bytes[0] !== 7) wrong++
+  parentPort?.postMessage({ wrong, some: reads > 0 })
+}

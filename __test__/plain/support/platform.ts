@@ -15,10 +15,8 @@ export const noParts = isWindows ? 'Windows unmaps only whole mappings' : undefi
 export const noFixed =
   (MAP_FIXED as number | undefined) === undefined ? 'there is no MAP_FIXED here' : undefined
 
-/** A mapping of a file that is resized has other addresses then, and views of before read zeros. */
+/** A mapping of a file without `maxLength` has other addresses when it was resized, and views of before read zeros. */
 export const movesFiles = isWindows
-
-export const noRoom = isWindows ? 'Windows adds no pages to a mapping of a file' : undefined
 
 /** The name of shared memory goes with its last mapping, and not before. */
 export const namesGoByThemselves = isWindows

@@ -143,12 +143,6 @@ impl Growth {
         let mut extent = Extent { owned: None, lead: layout.lead, length, breaks: 0, moves: 0 };
         let overflow = || Error::system("mmap", libc::EOVERFLOW);
         if let Some(room) = self.room(layout.lead, length)? {
-            if sys::WHOLE_MAPPINGS && tag.file.is_some() {
-                return Err(Error::unavailable(
-                    "maxLength",
-                    "a mapping of a file gets other addresses when it grows here",
-                ));
-            }
             if unit > sys::page_size() || huge::needs_reserved(self.options) {
                 return Err(is_huge());
             }
@@ -200,7 +194,10 @@ impl Growth {
     fn map_pages(&self, span: Span, offset: u64, tag: &Tag) -> Result<Vec<(Span, i32)>> {
         let (fd, offset) = tag.file.as_ref().map_or((-1, 0), |file| (file.identity.fd, offset));
         // SAFETY: the addresses are reserved for this region, and its registry entry is being changed.
-        unsafe { sys::map_again(span, tag.prot, tag.flags | self.options.flags_once(), fd, offset) }?;
+        unsafe { sys::map_more(span, tag.prot, tag.flags | self.options.flags_once(), fd, offset) }?;
+        if sys::WHOLE_MAPPINGS && self.options.populate {
+            sys::will_need(span);
+        }
         huge::prefer(span, self.options)?;
         Ok(Vec::new())
     }
@@ -251,8 +248,10 @@ impl Region {
         if let Some((file, size)) = &grows {
             grow(&file.file, *size, end, self.growth.preallocate)?;
         }
-        let changed = if let Some(file) = as_a_whole {
+        let changed = if let Some(file) = as_a_whole.filter(|_| !self.growth.holds_room()) {
             self.map_anew(layout, file)
+        } else if let Some(file) = as_a_whole.filter(|_| bytes < self.len()) {
+            self.recede(bytes, file)
         } else if bytes >= self.len() {
             self.extend(bytes, file.as_ref(), elsewhere)
         } else {
@@ -507,6 +506,35 @@ impl Region {
         };
         self.settle_at(&mut extent, span, layout, file, &rights);
         truncated.and(mapped.map(|_| ()))
+    }
+
+    /// Lets go of the pages behind so many bytes, and of that part of the file, of which no page may be mapped then: those that stay are
+    /// mapped again at their addresses. What a fault has put in the place of some of them goes, but of a private mapping.
+    fn recede(&self, bytes: usize, file: &Arc<MappedFile>) -> Result<()> {
+        let mut extent = self.extent.write();
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
+        let (before, pages) = (extent.length, extent.pages());
+        let in_file = |bytes| self.growth.offset.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        let size = file_size(file)?;
+        let shrinks = self.access == Access::Write && size <= in_file(before) && size > in_file(bytes);
+        let Some((held, pages)) = extent.held().zip(pages) else { return Ok(()) };
+        let end = extent.end_in(held, bytes).ok_or(Error::system("mmap", libc::EOVERFLOW))?;
+        let truncate = || file.file.set_len(in_file(bytes)).map_err(|error| Error::from_io("ftruncate", &error));
+        let tag = Tag { file: Some(file.clone()), ..self.tag.clone() };
+        let receded = match &mut extent.owned {
+            Some(owned) if shrinks => owned.recede(end, &tag, truncate),
+            Some(owned) if end < pages.end() => owned.recede(end, &tag, || Ok(())),
+            _ => Ok(()),
+        };
+        let left = extent.pages().map_or(0, |pages| pages.len().saturating_sub(extent.lead));
+        extent.length = left.min(if receded.is_ok() { bytes } else { before });
+        extent.breaks = extent.breaks.saturating_add(1);
+        self.tag.log.set_data(extent.data());
+        let mut unsynced = self.unsynced.lock();
+        *unsynced = unsynced.drain(..).filter_map(|span| span.before(end)).collect();
+        receded
     }
 
     /// Maps a length of a file; `None` if it is 0.

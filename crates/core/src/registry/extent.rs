@@ -227,6 +227,49 @@ impl Owned {
         Ok(())
     }
 
+    /// Lets go of the pages from `end` on where a mapping is unmapped as a whole: of all pages, while `change_file` is at work, and those
+    /// before `end` are mapped again at their addresses. If `change_file` fails, all are. Accesses of other threads wait meanwhile.
+    ///
+    /// # Errors
+    /// Those of `change_file`. `ENOMEM` and the like from mapping: there are no pages then.
+    pub fn recede(&mut self, end: usize, tag: &Tag, change_file: impl FnOnce() -> Result<()>) -> Result<()> {
+        let Some(pages) = self.pages else { return change_file() };
+        let mut registry = change();
+        if !registry.is_intact(self) {
+            return Err(replaced());
+        }
+        let rights = registry.tags(pages);
+        // SAFETY: addresses of this mapping, under the lock.
+        let taken = unsafe { sys::take_pages(self.held, pages, tag.is_private()) }?;
+        let changed = change_file();
+        let kept = if changed.is_ok() { pages.before(end) } else { Some(pages) };
+        let fd = tag.file.as_ref().map_or(-1, |file| file.identity.fd);
+        let mapped = kept.map_or(Ok(()), |kept| {
+            // SAFETY: as above: they were just unmapped.
+            unsafe { sys::map_more(kept, tag.prot, tag.flags, fd, tag.offset) }?;
+            sys::put_pages(&taken);
+            for (part, was) in rights.iter().filter(|(_, was)| was.prot != tag.prot) {
+                let Some(part) = part.intersect(kept) else { continue };
+                // SAFETY: as above.
+                unsafe { sys::mprotect(part, was.prot) }?;
+            }
+            Ok(())
+        });
+        if !tag.is_private() {
+            tag.log.patches().iter().for_each(|patch| tag.log.heal(patch.span, patch.kind));
+        }
+        self.pages = kept.filter(|_| mapped.is_ok());
+        if let Some(left) = pages.from(self.end()) {
+            registry.set_vacated(left, tag);
+            if !sys::is_guarded() {
+                // A view may look there, and must find something.
+                // SAFETY: as above.
+                let _ = unsafe { sys::map_zeros(left) };
+            }
+        }
+        changed.and(mapped)
+    }
+
     /// As [`vacate`](Owned::vacate), but the pages stay mapped, out of reach, until it is known what becomes of them.
     ///
     /// # Errors

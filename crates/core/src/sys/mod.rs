@@ -23,6 +23,8 @@ mod windows_error;
 #[cfg(windows)]
 mod windows_lacks;
 #[cfg(windows)]
+mod windows_room;
+#[cfg(windows)]
 mod windows_section;
 #[cfg(windows)]
 mod windows_std;
@@ -48,6 +50,8 @@ pub use windows::*;
 pub use windows_error::*;
 #[cfg(windows)]
 pub use windows_lacks::*;
+#[cfg(windows)]
+pub use windows_room::*;
 #[cfg(windows)]
 pub use windows_section::*;
 #[cfg(windows)]

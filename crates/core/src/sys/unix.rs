@@ -137,6 +137,36 @@ pub unsafe fn map_again(span: Span, prot: i32, flags: i32, fd: RawFd, offset: u6
     unsafe { mmap(span.start(), span.len(), prot, flags | libc::MAP_FIXED, fd, offset) }.map(|_| ())
 }
 
+/// Maps a part of a file, or memory, over addresses that are reserved.
+///
+/// # Safety
+/// As [`map_again`].
+///
+/// # Errors
+/// As `mmap(2)`.
+pub unsafe fn map_more(span: Span, prot: i32, flags: i32, fd: RawFd, offset: u64) -> Result<()> {
+    // SAFETY: the caller's contract.
+    unsafe { map_again(span, prot, flags, fd, offset) }
+}
+
+/// Pages that were unmapped together with all others of their mapping. There are none: here parts can be unmapped.
+#[derive(Debug)]
+pub struct TakenPages;
+
+/// Never needed: see [`TakenPages`].
+///
+/// # Safety
+/// None is needed.
+///
+/// # Errors
+/// Always `ENOSYS`.
+pub unsafe fn take_pages(_room: Span, _pages: Span, _own: bool) -> Result<TakenPages> {
+    Err(Error::system("munmap", libc::ENOSYS))
+}
+
+/// Never needed: see [`TakenPages`].
+pub fn put_pages(_taken: &TakenPages) {}
+
 /// `pwrite(2)` of the first `length` bytes of a range, until all are written.
 ///
 /// # Errors

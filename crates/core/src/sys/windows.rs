@@ -145,8 +145,8 @@ pub(super) struct Pages {
     span: Span,
     /// Where the call that took these addresses put them.
     base: usize,
-    state: u32,
-    kind: u32,
+    pub(super) state: u32,
+    pub(super) kind: u32,
     /// 0 where nothing is committed.
     protection: u32,
     /// The protection of the call that took the addresses.
@@ -180,7 +180,7 @@ impl Pages {
 }
 
 /// The pieces of `span` that have the same properties each; it ends where there is nothing any more.
-fn pieces(span: Span) -> impl Iterator<Item = (Span, Pages)> {
+pub(super) fn pieces(span: Span) -> impl Iterator<Item = (Span, Pages)> {
     let mut reached = span.start();
     std::iter::from_fn(move || {
         let rest = span.from(reached)?;
@@ -202,7 +202,7 @@ pub(super) fn allocation(address: usize) -> Option<(Span, Pages)> {
 }
 
 /// The allocations that make up `span`. Fails where it has a part of one.
-fn allocations(span: Span) -> Result<Vec<(Span, Pages)>> {
+pub(super) fn allocations(span: Span) -> Result<Vec<(Span, Pages)>> {
     let mut whole = Vec::new();
     let mut rest = Some(span);
     while let Some(left) = rest {
@@ -215,7 +215,7 @@ fn allocations(span: Span) -> Result<Vec<(Span, Pages)>> {
 }
 
 /// The protection of pages, for `PROT_*`; `copied` for those of a file whose writes stay in this process.
-fn protection(prot: i32, copied: bool) -> u32 {
+pub(super) fn protection(prot: i32, copied: bool) -> u32 {
     let writable = prot & libc::PROT_WRITE != 0;
     match (prot & libc::PROT_EXEC != 0, writable) {
         _ if prot & (libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC) == 0 => PAGE_NOACCESS,
@@ -440,7 +440,7 @@ pub unsafe fn retire(span: Span) -> Result<()> {
             unsafe { unmap_but_keep(one) }?;
             // Where this fails the placeholder stays, and holds the addresses as well.
             let _ = reserve_placeholder(one);
-        } else {
+        } else if pieces(one).any(|(_, piece)| piece.state == MEM_COMMIT) {
             // SAFETY: the caller's contract.
             check("munmap", unsafe { VirtualFree(at(one.start()), one.len(), MEM_DECOMMIT) })?;
         }
@@ -449,7 +449,7 @@ pub unsafe fn retire(span: Span) -> Result<()> {
 }
 
 /// Unmaps a view; its addresses are a placeholder then, in one step.
-unsafe fn unmap_but_keep(view: Span) -> Result<()> {
+pub(super) unsafe fn unmap_but_keep(view: Span) -> Result<()> {
     let calls = placeholders()?;
     // SAFETY: the caller's contract.
     check("munmap", unsafe { (calls.unmap)(process(), at(view.start()), MEM_PRESERVE_PLACEHOLDER) })
@@ -469,17 +469,12 @@ fn reserve_placeholder(span: Span) -> Result<()> {
     }
 }
 
-/// Takes addresses for memory to grow into. The system charges nothing for them.
+/// Takes addresses for a mapping to grow into: a placeholder. The system charges nothing for them.
 ///
 /// # Errors
 /// `ENOMEM`.
 pub fn reserve_anywhere(length: usize) -> Result<Span> {
-    // SAFETY: adds a reservation where there is nothing.
-    let start = unsafe { VirtualAlloc(std::ptr::null(), length, MEM_RESERVE, PAGE_NOACCESS) };
-    if start.is_null() {
-        return Err(Error::last("mmap"));
-    }
-    Span::new(start.expose_provenance(), length).ok_or(Error::system("mmap", libc::EOVERFLOW))
+    placeholder(0, length)
 }
 
 /// Copies private memory to addresses that are reserved. What is copied stays until it is retired.
@@ -545,7 +540,7 @@ pub unsafe fn map_zeros(span: Span) -> Result<()> {
             }
         };
         commit().or_else(|_| {
-            // A placeholder that `retire` could not make a reservation.
+            // A placeholder: of a mapping that can grow, or one that `retire` could not make a reservation.
             let (whole, _) = allocation(part.start()).ok_or(Error::system("mmap", libc::ENOMEM))?;
             reserve_placeholder(whole)?;
             commit()
@@ -575,7 +570,7 @@ pub unsafe fn map_private(span: Span, fd: RawFd, offset: i64) -> Result<()> {
     check("mmap", i32::from(unsafe { protect(span, protection) }))
 }
 
-const UNMAPPED: Error = Error::System { errno: libc::EINVAL, syscall: "mmap", detail: Cow::Borrowed("") };
+pub(super) const UNMAPPED: Error = Error::System { errno: libc::EINVAL, syscall: "mmap", detail: Cow::Borrowed("") };
 
 /// What the pages in the middle of a view become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -656,7 +651,7 @@ unsafe fn cut_out(span: Span, backing: Backing, offset: u64, becomes: Middle) ->
 }
 
 /// Gives the pages of `part`, which were just mapped again, the protection that they had `before`.
-unsafe fn protect_as(before: &[(Span, Pages)], part: Span) {
+pub(super) unsafe fn protect_as(before: &[(Span, Pages)], part: Span) {
     for (piece, was) in before {
         let protection = match was.protection {
             // What was written had become so.
@@ -672,13 +667,13 @@ unsafe fn protect_as(before: &[(Span, Pages)], part: Span) {
 }
 
 /// Pages of a view that are this process's own, since they were written: with where they are.
-type OwnPages = Vec<(usize, Box<[u8]>)>;
+pub(super) type OwnPages = Vec<(usize, Box<[u8]>)>;
 
 /// Copies what was written to a copy-on-write view, whose pages are not to be written from now on: a write faults, and comes back.
 ///
 /// The system tells of a page that it was written by its protection. Of one that may not be written any more it does not
 /// tell: that is taken for written, if it can be read.
-unsafe fn own_pages(view: &[(Span, Pages)]) -> Result<OwnPages> {
+pub(super) unsafe fn own_pages(view: &[(Span, Pages)]) -> Result<OwnPages> {
     let mut own = Vec::new();
     for page in
         view.iter().filter(|(_, was)| was.protection != PAGE_NOACCESS).flat_map(|(part, _)| part.pieces(page_size()))
@@ -711,7 +706,7 @@ unsafe fn own_pages(view: &[(Span, Pages)]) -> Result<OwnPages> {
 const MOST_OWN_PAGES: usize = 65_536;
 
 /// Writes pages where they were. Those that cannot be written are as the file has them.
-fn put_back(own: &OwnPages) {
+pub(super) fn put_back(own: &OwnPages) {
     for (address, bytes) in own {
         let mut count = 0;
         // A copy by the system: what the device cannot deliver, to be copied on write, is an error and no fault.
