@@ -46,7 +46,14 @@ const LOOKS: u32 = 4;
 impl Region {
     /// Pins the cell at `offset`.
     pub(crate) fn cell(&self, offset: u64) -> Result<Pin> {
-        let Some(pin) = self.pin(offset, CELL)? else { return Err(Error::Closed) };
+        let pin = self.pin(offset, CELL).map_err(|error| match error {
+            Error::OutOfRange { .. } => {
+                let max = u64::try_from(self.len()).unwrap_or(u64::MAX).saturating_sub(CELL);
+                Error::OutOfRange { name: "offset", max, limit: "where the mapping has four bytes" }
+            }
+            other => other,
+        })?;
+        let Some(pin) = pin else { return Err(Error::Closed) };
         if pin.span().start() & 3 != 0 {
             return Err(Error::refused("futex", libc::EINVAL, "a cell is at a multiple of 4"));
         }
@@ -102,6 +109,14 @@ impl Region {
         self.explained(pin.span(), || sys::futex_wake(pin.span().start(), count))
     }
 
+    /// Why the cell at `offset` was not found at the addresses that it had; no error if it has others now.
+    pub(crate) fn why_lost(&self, offset: u64, error: Error) -> Result<()> {
+        match error {
+            Error::Closed => self.cell(offset).map(|_| ()),
+            other => Err(other),
+        }
+    }
+
     /// Why a cell of pages that may not be written cannot be waited for.
     fn unwritable(&self, cell: Span) -> Option<Error> {
         let parts = self.parts(cell).ok()?;
@@ -115,7 +130,10 @@ impl Region {
             match call() {
                 Err(error) if error.errno() == Some(libc::EFAULT) => {
                     let page = cell.widened(sys::page_size()).ok_or(Error::Closed)?;
-                    self.bring_in(page, sys::can_populate())?;
+                    self.bring_in(page, sys::can_populate()).map_err(|error| match error.errno() {
+                        Some(libc::EACCES) => self.protected(cell, libc::PROT_READ),
+                        _ => error.in_call("futex"),
+                    })?;
                     looks = looks.saturating_add(1);
                     if looks == LOOKS {
                         // The kernel takes private memory that may only be read for none at all.
@@ -175,10 +193,14 @@ mod tests {
     #[test]
     fn cells_that_are_none() {
         let region = region();
-        region.protect(Rights::Read, 0, 8192).unwrap();
+        region.protect(Rights::None, 0, None).unwrap();
+        for error in [region.wait(0, 0, SHORT).map(|_| ()), region.notify(0, 1).map(|_| ())] {
+            assert!(matches!(error, Err(Error::System { errno: libc::EACCES, syscall: "read", .. })), "{error:?}");
+        }
+        region.protect(Rights::Read, 0, None).unwrap();
         assert_eq!(region.wait(0, 0, SHORT).unwrap_err().errno(), Some(libc::EACCES));
         assert_eq!(region.notify(0, 1).unwrap_err().errno(), Some(libc::EACCES));
-        region.protect(Rights::Write, 0, 8192).unwrap();
+        region.protect(Rights::Write, 0, None).unwrap();
         assert_eq!(region.wait(2, 0, SHORT).unwrap_err().errno(), Some(libc::EINVAL));
         assert!(matches!(region.wait(8189, 0, SHORT), Err(Error::OutOfRange { .. })));
         assert!(matches!(region.notify(u64::MAX, 1), Err(Error::OutOfRange { .. })));

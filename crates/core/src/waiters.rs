@@ -72,8 +72,9 @@ type Done = Box<dyn FnOnce(u64, Result<Outcome>) + Send>;
 struct Job {
     id: u64,
     region: Arc<Region>,
-    /// The cell.
+    /// The cell, and where it is in the region.
     pin: Pin,
+    offset: u64,
     expected: u32,
     step: Step,
     done: Done,
@@ -124,14 +125,15 @@ pub fn start(
     }
     let cell = pin.span();
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    let job = Job { id, region: region.clone(), pin, expected, step: Step::Called, done: Box::new(done) };
+    let job = Job { id, region: region.clone(), pin, offset, expected, step: Step::Called, done: Box::new(done) };
     let station = call(job, owner)?;
     if sys::has_wait_two() {
-        region.explained(cell, || station.send(id, cell.start())).inspect_err(|_| cancel(id))?;
-        // Who changed it before the thread was at the cell may have found nobody to wake.
-        if !compare(cell).inspect_err(|_| cancel(id))? {
-            interrupt(id, interrupt::NOT_EQUAL);
-        }
+        let sent = || {
+            region.explained(cell, || station.send(id, cell.start()))?;
+            // Who changed it before the thread was at the cell may have found nobody to wake.
+            compare(cell)
+        };
+        conclude(region, offset, id, sent())?;
         // The next one is not to wait for a thread to come up. Without it, it does.
         let _ = POOL.lock().make_ready();
     }
@@ -140,6 +142,19 @@ pub fn start(
         interrupt(id, interrupt::MOVED);
     }
     Ok(Some(id))
+}
+
+/// Ends a wait that does not start after all: because the cell has another value, or is not where it was.
+fn conclude(region: &Region, offset: u64, id: u64, sent: Result<bool>) -> Result<()> {
+    match sent {
+        Ok(true) => {}
+        Ok(false) => interrupt(id, interrupt::NOT_EQUAL),
+        Err(error) => {
+            region.why_lost(offset, error).inspect_err(|_| cancel(id))?;
+            interrupt(id, interrupt::MOVED);
+        }
+    }
+    Ok(())
 }
 
 /// Ends a wait: it is then [`Outcome::Cancelled`], unless it was woken before.
@@ -288,8 +303,12 @@ impl Station {
             true => Ok(Some(Wake::NotEqual)),
             false => sys::futex_wait_two(&self.interrupt, self.stage.as_ptr().expose_provenance(), stage),
         };
-        let called = self.job.lock().as_ref().map(|job| (job.step, job.region.clone(), job.pin.span(), job.expected));
-        let Some((step, region, cell, expected)) = called else {
+        let called = self
+            .job
+            .lock()
+            .as_ref()
+            .map(|job| (job.step, job.region.clone(), job.offset, job.pin.span(), job.expected));
+        let Some((step, region, offset, cell, expected)) = called else {
             // Nobody has called.
             if woken.is_err() {
                 std::thread::sleep(SLICE);
@@ -302,27 +321,29 @@ impl Station {
             _ if is_interrupted => Ok(self.verdict()),
             // To be moved yet.
             (Step::Called, _) => return true,
-            _ => self.wait_at_cell(&region, cell, expected),
+            _ => self.wait_at_cell(&region, offset, cell, expected),
         };
         drop(region);
         self.finish(outcome)
     }
 
-    fn wait_at_cell(&self, region: &Region, cell: Span, expected: u32) -> Result<Outcome> {
+    fn wait_at_cell(&self, region: &Region, offset: u64, cell: Span, expected: u32) -> Result<Outcome> {
         loop {
-            match region.explained(cell, || sys::futex_wait_two(&self.interrupt, cell.start(), expected))? {
-                Some(Wake::Woken) => return Ok(Outcome::Woken),
+            match region.explained(cell, || sys::futex_wait_two(&self.interrupt, cell.start(), expected)) {
+                Ok(Some(Wake::Woken)) => return Ok(Outcome::Woken),
                 // Interrupted, or changed.
-                None | Some(Wake::NotEqual) => return Ok(self.verdict()),
-                Some(Wake::Signal | Wake::TimedOut) => {}
+                Ok(None | Some(Wake::NotEqual)) => return Ok(self.verdict()),
+                Ok(Some(Wake::Signal | Wake::TimedOut)) => {}
+                // To look again, at its new address.
+                Err(error) => return region.why_lost(offset, error).map(|()| Outcome::Woken),
             }
         }
     }
 
     /// The same for one wait, where nothing but time interrupts it.
     fn attend_in_slices(self: &Arc<Self>) -> bool {
-        let Some((region, cell, expected)) =
-            self.job.lock().as_ref().map(|job| (job.region.clone(), job.pin.span(), job.expected))
+        let Some((region, offset, cell, expected)) =
+            self.job.lock().as_ref().map(|job| (job.region.clone(), job.offset, job.pin.span(), job.expected))
         else {
             return true;
         };
@@ -334,7 +355,7 @@ impl Station {
             match region.explained(cell, || sys::futex_wait(cell.start(), expected, Some(deadline))) {
                 Ok(Wake::Woken | Wake::NotEqual) => break Ok(Outcome::Woken),
                 Ok(Wake::TimedOut | Wake::Signal) => {}
-                Err(error) => break Err(error),
+                Err(error) => break region.why_lost(offset, error).map(|()| Outcome::Woken),
             }
         };
         drop(region);
@@ -450,6 +471,45 @@ mod tests {
         assert_eq!(end_of(&ended_other), (others, Ok(Outcome::Cancelled)));
     }
 
+    /// A region of two pages, and the first cell of the second one, where it was before `lose`.
+    #[cfg(target_os = "linux")]
+    fn region_and_lost_cell(lose: impl Fn(&Region)) -> (Arc<Region>, Pin) {
+        let region = region();
+        let cell = region.cell(4096).unwrap();
+        lose(&region);
+        (region, cell)
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn cell_that_is_cut_off_while_the_wait_is_on_its_way() {
+        let cut = |region: &Region| region.resize(Some(4096)).unwrap();
+        let (region, pin) = region_and_lost_cell(cut);
+        let cell = pin.span();
+        let lost = |error| matches!(error, Err(Error::OutOfRange { name: "offset", max: 4092, .. }));
+        let outcome = Station::new().wait_at_cell(&region, 4096, cell, 0);
+        assert!(!sys::has_wait_two() || lost(outcome.map(|_| ())));
+        let sent = region.explained(cell, || sys::futex_compare(cell.start(), 0));
+        assert!(lost(conclude(&region, 4096, u64::MAX, sent)));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn cell_that_moves_while_the_wait_is_on_its_way() {
+        let (region, pin) = region_and_lost_cell(|region| {
+            for length in (1..).map(|step| 8192 << (3 * step)).take_while(|_| region.moves() == 0) {
+                region.resize(Some(length)).unwrap();
+            }
+        });
+        let cell = pin.span();
+        let sent = region.explained(cell, || sys::futex_compare(cell.start(), 0));
+        assert_eq!(sent, Err(Error::Closed));
+        assert_eq!(conclude(&region, 4096, u64::MAX, sent), Ok(()));
+        if sys::has_wait_two() {
+            assert_eq!(Station::new().wait_at_cell(&region, 4096, cell, 0), Ok(Outcome::Woken));
+        }
+    }
+
     #[test]
     fn value_that_is_another() {
         let region = region();
@@ -499,7 +559,7 @@ mod tests {
             let done: Done = Box::new(move |id, outcome| sender.send((id, outcome)).unwrap());
             let pin = region.cell(0).unwrap();
             *station.job.lock() =
-                Some(Job { id: 0, region: region.clone(), pin, expected: 0, step: Step::Called, done });
+                Some(Job { id: 0, region: region.clone(), pin, offset: 0, expected: 0, step: Step::Called, done });
             POOL.lock().threads += 1;
             let its = station.clone();
             // An idle station has a thread: the tests beside this one may take it.
@@ -526,7 +586,8 @@ mod tests {
         let done: Done = Box::new(move |id, outcome| sender.send((id, outcome)).unwrap());
         let pin = region.cell(0).unwrap();
         let cell = pin.span().start();
-        *station.job.lock() = Some(Job { id: 0, region: region.clone(), pin, expected: 0, step: Step::Called, done });
+        *station.job.lock() =
+            Some(Job { id: 0, region: region.clone(), pin, offset: 0, expected: 0, step: Step::Called, done });
         // There is no thread that could be moved.
         assert_eq!(station.try_send(0, cell, false), Ok(false));
         assert_eq!(station.try_send(0, cell, true), Ok(true));
