@@ -208,8 +208,8 @@ export declare function mappingOpen(file: string | Uint8Array | number, access: 
  */
 export declare function mappingPrefetch(region: Handle, offset: number, length: number, ahead: number): Promise<number>
 
-/** Sets what the pages of a range allow: 'none', 'read' or 'write'. */
-export declare function mappingProtect(region: Handle, access: string, offset: number, length: number): void
+/** Sets what the pages of a range, or all from `offset` on, allow: 'none', 'read' or 'write'. */
+export declare function mappingProtect(region: Handle, access: string, offset: number, length?: number | undefined | null): void
 
 /** Copies bytes from an offset into `target`. */
 export declare function mappingRead(region: Handle, offset: number, target: Uint8Array): void
@@ -242,7 +242,7 @@ export declare function mappingStat(region: Handle): Promise<StatInfo>
 export declare function mappingStatSync(region: Handle): StatInfo
 
 /** Lets the system take locked pages away again. */
-export declare function mappingUnlock(region: Handle, offset: number, length: number): void
+export declare function mappingUnlock(region: Handle, offset: number, length?: number | undefined | null): void
 
 /** Lets go of the file and its memory. */
 export declare function mappingUnmap(region: Handle): void

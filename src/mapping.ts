@@ -1238,7 +1238,9 @@ export class Mapping implements Disposable {
   unlock(offset?: number | bigint, length?: number | bigint): void {
     this.#check()
     const { start, end } = this.#range(offset, length)
-    this.#native(() => native.mappingUnlock(this.#handle, start, end - start))
+    // Without a length, to the end as it is then: another thread may resize meanwhile.
+    const rest = length === undefined ? undefined : end - start
+    this.#native(() => native.mappingUnlock(this.#handle, start, rest))
   }
 
   /**
@@ -1503,7 +1505,8 @@ export class Mapping implements Disposable {
     const { start, end } = this.#range(offset, length)
     this.#checkBorder('offset', start, offset)
     this.#checkBorder('offset + length', end, end)
-    this.#native(() => native.mappingProtect(this.#handle, rights, start, end - start))
+    const rest = length === undefined ? undefined : end - start
+    this.#native(() => native.mappingProtect(this.#handle, rights, start, rest))
   }
 
   /**

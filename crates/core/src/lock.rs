@@ -74,11 +74,12 @@ impl Region {
         locked.map_err(explain)
     }
 
-    /// Undoes [`lock`](Region::lock) for all pages that hold a part of a range, however often they were locked (`munlock(2)`).
+    /// Undoes [`lock`](Region::lock) for all pages that hold a part of a range, however often they were locked (`munlock(2)`). `None` is all
+    /// from `offset` on.
     ///
     /// # Errors
     /// As [`pin`](Region::pin); `ENOMEM`.
-    pub fn unlock(&self, offset: u64, length: u64) -> Result<()> {
+    pub fn unlock(&self, offset: u64, length: Option<u64>) -> Result<()> {
         self.steadily(offset, length, 0, |pin| {
             let Some(pin) = pin else { return Ok(()) };
             for step in pages_of(pin.span(), "munlock")?.pieces(LONG_STEP) {

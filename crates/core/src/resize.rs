@@ -80,6 +80,11 @@ impl Extent {
         Ok(self.data().and_then(|data| data.slice(offset, length)))
     }
 
+    /// `length` bytes from `offset`, or all that there are, as of now.
+    pub(crate) fn length_from(&self, offset: u64, length: Option<u64>) -> u64 {
+        length.unwrap_or(u64::try_from(self.length).unwrap_or(u64::MAX).saturating_sub(offset))
+    }
+
     /// Pins a part of the bytes, to do what needs the protection `prot`.
     pub(crate) fn pin(&self, part: Span, prot: i32) -> std::result::Result<Pin, Unpinnable> {
         self.owned.as_ref().ok_or(Unpinnable::Gone)?.pin(part, prot)
@@ -618,7 +623,7 @@ impl Region {
         self.tag.log.set_data(extent.data());
     }
 
-    /// Does `work` with a pinned range, which needs the protection `prot` (`PROT_*`); again, if bytes of the region were cut off or
+    /// Does `work` with a pinned range, to the end without a `length`, which needs the protection `prot` (`PROT_*`); again, if bytes of the region were cut off or
     /// moved meanwhile: the range may not have been what it was.
     ///
     /// # Errors
@@ -626,13 +631,14 @@ impl Region {
     pub(crate) fn steadily<T>(
         &self,
         offset: u64,
-        length: u64,
+        length: impl Into<Option<u64>>,
         prot: i32,
         work: impl Fn(Option<&Pin>) -> Result<T>,
     ) -> Result<T> {
+        let length = length.into();
         for _ in 0..TRIES {
             let extent = self.extent.read();
-            let pin = self.pin_in(&extent, offset, length, prot)?;
+            let pin = self.pin_in(&extent, offset, extent.length_from(offset, length), prot)?;
             let breaks = extent.breaks;
             drop(extent);
             let result = work(pin.as_ref());
@@ -642,7 +648,7 @@ impl Region {
         }
         // Somebody resizes without end: this time it has to wait.
         let extent = self.extent.read();
-        let pin = self.pin_in(&extent, offset, length, prot)?;
+        let pin = self.pin_in(&extent, offset, extent.length_from(offset, length), prot)?;
         work(pin.as_ref())
     }
 }

@@ -159,7 +159,7 @@ fn change(region: &Region, random: &mut Random) {
     }
     let number = random.below(MOST);
     let rights = [Rights::None, Rights::Read, Rights::Write][usize::try_from(random.below(3)).unwrap()];
-    check(region.protect(rights, number * page(), page() * random.below(3)));
+    check(region.protect(rights, number * page(), Some(page() * random.below(3))));
 }
 
 fn round(path: &Path, kinds: Kinds, seed: u64) -> usize {
@@ -204,7 +204,7 @@ fn round(path: &Path, kinds: Kinds, seed: u64) -> usize {
 fn settle(region: &Region, path: &Path, kinds: Kinds) {
     let rights = if kinds.access == Some(Access::Read) { Rights::Read } else { Rights::Write };
     let length = u64::try_from(region.len()).unwrap();
-    region.protect(rights, 0, length).unwrap();
+    region.protect(rights, 0, Some(length)).unwrap();
     let mut bytes = vec![0; region.len()];
     region.read(0, &mut bytes).unwrap();
     check_bytes(0, &bytes);

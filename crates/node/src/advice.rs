@@ -38,8 +38,9 @@ pub fn mapping_lock(region: &Handle, offset: f64, length: f64, on_fault: bool) -
 
 /// Lets the system take locked pages away again.
 #[napi]
-pub fn mapping_unlock(region: &Handle, offset: f64, length: f64) -> napi::Result<()> {
-    region.unlock(exact("offset", offset)?, exact("length", length)?).map_err(to_js)
+pub fn mapping_unlock(region: &Handle, offset: f64, length: Option<f64>) -> napi::Result<()> {
+    let length = length.map(|length| exact("length", length)).transpose()?;
+    region.unlock(exact("offset", offset)?, length).map_err(to_js)
 }
 
 /// What one slice of `mappingEvict` has done, in bytes.

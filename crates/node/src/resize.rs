@@ -17,15 +17,16 @@ pub fn mapping_resize(region: &Handle, length: Option<f64>) -> napi::Result<()> 
     region.resize(length).map_err(to_js)
 }
 
-/// Sets what the pages of a range allow: 'none', 'read' or 'write'.
+/// Sets what the pages of a range, or all from `offset` on, allow: 'none', 'read' or 'write'.
 #[napi]
-pub fn mapping_protect(region: &Handle, access: String, offset: f64, length: f64) -> napi::Result<()> {
+pub fn mapping_protect(region: &Handle, access: String, offset: f64, length: Option<f64>) -> napi::Result<()> {
+    let length = length.map(|length| exact("length", length)).transpose()?;
     let rights = match access.as_str() {
         "write" => Rights::Write,
         "read" => Rights::Read,
         _ => Rights::None,
     };
-    region.protect(rights, exact("offset", offset)?, exact("length", length)?).map_err(to_js)
+    region.protect(rights, exact("offset", offset)?, length).map_err(to_js)
 }
 
 /// The count of resizes in this process, as memory: four bytes that any thread may change. Undefined where the runtime allows no
