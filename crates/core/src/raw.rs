@@ -4,6 +4,8 @@
 //! [`registry`](crate::registry) whether the range is ours: somebody else's pages are `EPERM`, pages that nobody has
 //! mapped are what POSIX says of them.
 
+use std::sync::Arc;
+
 use crate::advice;
 use crate::error::{Error, Result};
 use crate::fault::FaultLog;
@@ -59,7 +61,11 @@ pub fn mmap(addr: usize, length: usize, prot: i32, flags: i32, fd: RawFd, offset
     // Huge pages are aligned to their size: most mappings show that they have none without another call.
     let unit = if range::round_down(at, LEAST_HUGE_PAGE) == at { request.page_size() } else { sys::page_size() };
     let span = Span::new(at, length).and_then(|span| span.widened(unit)).ok_or_else(too_long)?;
-    change().adopt(span, request.tag(span, unit));
+    let file = request.file().inspect_err(|_| {
+        // SAFETY: just mapped, seen by nobody.
+        let _ = unsafe { sys::munmap(span) };
+    })?;
+    change().adopt(span, request.tag(span, unit, file));
     Ok(at)
 }
 
@@ -75,11 +81,19 @@ struct Request {
 }
 
 impl Request {
-    fn tag(&self, span: Span, unit: usize) -> Tag {
+    /// The file, where the mapping keeps it.
+    fn file(&self) -> Result<Option<Arc<MappedFile>>> {
+        if self.flags.contains(MapFlags::ANONYMOUS) {
+            return Ok(None);
+        }
+        let Some(file) = sys::file_to_keep(self.fd).map_err(|error| error.in_call("mmap"))? else { return Ok(None) };
+        let metadata = file.metadata().map_err(|error| Error::from_io("mmap", &error))?;
+        Ok(Some(MappedFile::new(file, &metadata)))
+    }
+
+    fn tag(&self, span: Span, unit: usize, file: Option<Arc<MappedFile>>) -> Tag {
         let offset = u64::try_from(self.offset).unwrap_or(0);
         let log = FaultLog::new(span, self.owner, None);
-        let kept = if self.flags.contains(MapFlags::ANONYMOUS) { None } else { sys::file_to_keep(self.fd) };
-        let file = kept.and_then(|file| file.metadata().ok().map(|metadata| MappedFile::new(file, &metadata)));
         Tag::new(self.prot, self.flags.bits(), file, offset, log).with_unit(unit)
     }
 
@@ -129,7 +143,7 @@ impl Request {
         let mapped = unsafe { sys::mmap(span.start(), span.len(), self.prot, self.flags.bits(), self.fd, self.offset) };
         match mapped {
             Ok(at) => {
-                registry.adopt(span, self.tag(span, unit));
+                registry.adopt(span, self.tag(span, unit, None));
                 Ok(at)
             }
             Err(error) => {

@@ -80,8 +80,11 @@ pub fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> std::io::Result<(
 }
 
 /// The file that a raw call maps, where its mapping has to keep it open.
-pub fn file_to_keep(_fd: RawFd) -> Option<File> {
-    None
+///
+/// # Errors
+/// None here.
+pub fn file_to_keep(_fd: RawFd) -> Result<Option<File>> {
+    Ok(None)
 }
 
 /// The name of a file that was given as bytes.

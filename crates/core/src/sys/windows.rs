@@ -394,8 +394,11 @@ pub fn duplicate(fd: RawFd) -> Result<File> {
 }
 
 /// The file that a raw call maps: faults and `msync` need it.
-pub fn file_to_keep(fd: RawFd) -> Option<File> {
-    duplicate(fd).ok()
+///
+/// # Errors
+/// As [`duplicate`].
+pub fn file_to_keep(fd: RawFd) -> Result<Option<File>> {
+    duplicate(fd).map(Some)
 }
 
 /// Unmaps what is mapped in the range.
@@ -500,7 +503,7 @@ pub unsafe fn move_away(from: Span, to: Span) -> Result<()> {
 /// The caller owns every page of both ranges; a write to the first faults, and comes back when it is mapped no more.
 ///
 /// # Errors
-/// `ENOMEM` beyond 256 MiB; all is as before then.
+/// `ENOMEM` if there is no memory to copy it; all is as before then.
 pub unsafe fn carry_own_pages(from: Span, to: Span) -> Result<()> {
     let before: Vec<(Span, Pages)> = pieces(from).collect();
     // SAFETY: the caller's contract.
@@ -509,7 +512,7 @@ pub unsafe fn carry_own_pages(from: Span, to: Span) -> Result<()> {
         unsafe { protect_as(&before, from) };
     })?;
     let moved =
-        |(address, bytes): (usize, Box<[u8]>)| (address.saturating_sub(from.start()).saturating_add(to.start()), bytes);
+        |(address, bytes): (usize, Vec<u8>)| (address.saturating_sub(from.start()).saturating_add(to.start()), bytes);
     put_back(&own.into_iter().map(moved).collect());
     Ok(())
 }
@@ -667,7 +670,7 @@ pub(super) unsafe fn protect_as(before: &[(Span, Pages)], part: Span) {
 }
 
 /// Pages of a view that are this process's own, since they were written: with where they are.
-pub(super) type OwnPages = Vec<(usize, Box<[u8]>)>;
+pub(super) type OwnPages = Vec<(usize, Vec<u8>)>;
 
 /// Copies what was written to a copy-on-write view, whose pages are not to be written from now on: a write faults, and comes back.
 ///
@@ -685,10 +688,12 @@ pub(super) unsafe fn own_pages(view: &[(Span, Pages)]) -> Result<OwnPages> {
         if done == 0 || matches!(was & 0xff, PAGE_WRITECOPY | PAGE_EXECUTE_WRITECOPY) {
             continue;
         }
-        if own.len() >= MOST_OWN_PAGES {
-            return Err(Error::refused("mmap", libc::ENOMEM, "too much was written to be moved"));
-        }
-        let mut bytes = vec![0_u8; page.len()].into_boxed_slice();
+        // It may be much, and this a handler: where there is no memory for it, nothing ends.
+        let no_memory = |_| Error::refused("mmap", libc::ENOMEM, "no memory for a copy of what was written");
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(page.len()).map_err(no_memory)?;
+        bytes.resize(page.len(), 0);
+        own.try_reserve(1).map_err(no_memory)?;
         let mut count = 0;
         // A copy by the system: what cannot be read is an error and no fault.
         // SAFETY: as many bytes as there are in the buffer.
@@ -701,9 +706,6 @@ pub(super) unsafe fn own_pages(view: &[(Span, Pages)]) -> Result<OwnPages> {
     }
     Ok(own)
 }
-
-/// So much is copied in a handler, 256 MiB, and no more.
-const MOST_OWN_PAGES: usize = 65_536;
 
 /// Writes pages where they were. Those that cannot be written are as the file has them.
 pub(super) fn put_back(own: &OwnPages) {

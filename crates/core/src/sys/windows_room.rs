@@ -83,7 +83,7 @@ pub unsafe fn map_more(span: Span, prot: i32, flags: i32, fd: RawFd, offset: u64
 /// The caller owns all of the addresses.
 ///
 /// # Errors
-/// `ENOMEM` beyond 256 MiB of written pages, `EINVAL` for addresses that are not all its own; all is as before then.
+/// `ENOMEM` if there is no memory for a copy of written pages, `EINVAL` for addresses that are not all its own; all is as before then.
 pub unsafe fn take_pages(room: Span, pages: Span, own: bool) -> Result<TakenPages> {
     let whole = allocations(room)?;
     let before: Vec<_> = pieces(pages).collect();
