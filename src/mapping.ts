@@ -400,20 +400,22 @@ export class Mapping implements Disposable {
 
   /**
    * Opens shared memory by name: an object that every process of the system can open, and that stays, with its contents, until
-   * {@link Mapping.unlinkShared} or the next start of the system. What one process writes, the others see at once; faults, `flush()`, `refresh()`
+   * {@link Mapping.unlinkShared} or the next start of the system; on Windows, until the last process has unmapped it or ended. What one process writes, the others see at once; faults, `flush()`, `refresh()`
    * and the rest are as for a file.
    *
    * An object is made before it has a length: who opens it in between gets `EAGAIN`, unless it may give it a length itself (`create: true`).
    *
    * Leftovers of processes that were killed: on Linux objects are the files in `/dev/shm`; `ls -l /dev/shm` lists them and `rm` removes them. Nothing
-   * lists them on macOS. In a container `/dev/shm` has 64 MB unless `--shm-size` says otherwise.
+   * lists them on macOS. On Windows there are none. In a container `/dev/shm` has 64 MB unless `--shm-size` says otherwise.
    *
-   * @param name a slash at its start may be left out, and there is no other; at most 255 bytes without it, on macOS 30
+   * @param name a slash at its start may be left out, and there is no other; at most 255 bytes without it, on macOS 30. On Windows
+   *   it is one of the user's session, unless it starts with `Global\`
    * @param length bytes, from the start of the object. Default: all of it.
    * @throws `ENOENT`, `EEXIST`, `EACCES`; `ENOSPC` if there is no memory for what grows; `EAGAIN` for an object that was made but has
    *   no length yet; `ERR_OUT_OF_RANGE` for a length that the object does not have, and may not grow to; `ERR_INVALID_ARG_VALUE` for what is no name:
    *   empty, `.` or `..`, with another slash, too long
-   * @platform Linux; macOS, where an object gets its length once, in whole pages.
+   * @platform Linux; macOS, where an object gets its length once, in whole pages; Windows, where it keeps the length that it was made with
+   *   (`grow`, `maxLength` and {@link resize} are `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`), who opens it sees whole pages, and `mode` has no effect.
    * @see shm_open(3), shm_overview(7)
    * @example
    * ```js
@@ -437,7 +439,7 @@ export class Mapping implements Disposable {
    * Removes the name of shared memory. Who has it mapped keeps it; the memory goes with the last mapping of it.
    *
    * @throws `ENOENT`, `EACCES`; `ERR_INVALID_ARG_VALUE` for what is no name
-   * @platform Linux, macOS.
+   * @platform Linux, macOS. On Windows a name goes with the last mapping, and not before.
    * @see shm_unlink(3)
    */
   static unlinkShared(name: string): void {
@@ -1454,7 +1456,7 @@ export class Mapping implements Disposable {
    *   whose signal would end the process; `EPERM` for a sealed or append-only file; `EIO`, `ENOMEM`; `ENOTSUP` for huge pages; `ERR_MAPPING_FAULT` if a
    *   mapping would move that has bytes which the file could not take. Mapping and file are then as before.
    * @platform Linux (private memory moves on 5.7 and newer, a `'copy'` on 5.13 and newer); macOS, where memory is copied when it moves;
-   *   Windows as docs/platforms.md has it.
+   *   Windows, where a file without `maxLength` always moves, and does not shrink while somebody else has it mapped (`EBUSY`).
    * @see ftruncate(2), fallocate(2), mmap(2), mremap(2)
    * @example
    * ```js
