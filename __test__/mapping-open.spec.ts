@@ -531,6 +531,8 @@ test('create gives the file the permission bits of mode, less the umask', (t) =>
       [0o027, undefined, 0o640],
       [0, 0o600, 0o600],
       [0o022, 0o777, 0o755],
+      [0o022, '777', 0o755],
+      [0, '0640', 0o640],
     ] as const) {
       process.umask(umask)
       const path = join(folder, `${umask}-${mode}`)

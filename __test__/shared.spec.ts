@@ -103,8 +103,10 @@ onLinux('an object without preallocation has no memory until it is written', (t)
 onLinux('the mode is that asked for, less the umask', (t) => {
   const umask = process.umask(0o027)
   t.teardown(() => process.umask(umask))
-  const [, name] = create(t, 1, { mode: 0o666 })
-  t.is(fs.statSync(fileOf(name)).mode & 0o777, 0o640)
+  for (const mode of [0o666, '666']) {
+    const [, name] = create(t, 1, { mode })
+    t.is(fs.statSync(fileOf(name)).mode & 0o777, 0o640)
+  }
 })
 
 // ---- Making, and finding -----------------------------------------------------------------------------------------

@@ -56,8 +56,8 @@ export interface OpenOptions {
   create?: boolean | 'exclusive'
   /** Let the file grow to `offset + length` bytes. Needs access `'write'`. Default: as `create`. */
   grow?: boolean
-  /** Permission bits of a file that is made. Default: `0o666`, less the umask. */
-  mode?: number
+  /** Permission bits of a file that is made, as a number or in octal digits. Default: `0o666`, less the umask. */
+  mode?: number | string
   /**
    * Give disk blocks to what grows, so that a full disk is `ENOSPC` from `open()` and not a lost write later.
    * Default: `true`.
@@ -320,7 +320,7 @@ export class Mapping implements Disposable {
     const room = validate.optionalInteger('options.maxLength', maxLength)
     const creates = validate.creates('options.create', create)
     const grows = validate.boolean('options.grow', grow)
-    const permissions = validate.integer('options.mode', mode, 0, 0o7777)
+    const permissions = validate.permissions('options.mode', mode)
     if ((creates || grows) && access !== 'write') {
       throw invalidArgValue('options.access', "must be 'write' for a file to be made or to grow", access)
     }

@@ -16,8 +16,8 @@ export interface SharedOptions {
   create?: boolean | 'exclusive'
   /** Let an object that is shorter grow to `length` bytes. Needs access `'write'`. Default: as `create`. */
   grow?: boolean
-  /** Permission bits of an object that is made, less the umask. Default: `0o600`. */
-  mode?: number
+  /** Permission bits of an object that is made, as a number or in octal digits, less the umask. Default: `0o600`. */
+  mode?: number | string
   /** Give memory to what grows, so that too little of it is `ENOSPC` now and not a fault later. Default: `true`. */
   preallocate?: boolean
   /** So many bytes of addresses are kept for {@link Mapping.resize}. Default: none beyond `length`. */
@@ -144,7 +144,7 @@ export function sharedRequest(givenName: unknown, givenLength: unknown, options:
     room: validate.optionalInteger('options.maxLength', maxLength),
     views,
     flags,
-    mode: validate.integer('options.mode', mode, 0, 0o7777),
+    mode: validate.permissions('options.mode', mode),
     onFault,
   }
 }

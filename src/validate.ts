@@ -19,6 +19,14 @@ export function optionalInteger(name: string, value: unknown): number | undefine
   return value === undefined ? undefined : integer(name, value)
 }
 
+/** The permissions of a file, as `fs` takes them: a number, or a string of octal digits. */
+export function permissions(name: string, value: unknown): number {
+  if (typeof value !== 'string') return integer(name, value, 0, 0o7777)
+  if (!/^[0-7]+$/.test(value))
+    throw invalidArgValue(name, 'must be an integer or a string of octal digits', value)
+  return integer(name, Number.parseInt(value, 8), 0, 0o7777)
+}
+
 /** The bits of a C `int`: any 32-bit integer, signed or unsigned. */
 export function flags(name: string, value: unknown): number {
   if (typeof value !== 'number') throw invalidArgType(name, 'of type number', value)
