@@ -1,7 +1,7 @@
 /** The documentation: its code is of names and options that exist, and runs; all that there is is told of; its links lead somewhere. */
 import test, { type ExecutionContext } from 'ava'
 import * as fs from 'node:fs'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import ts from 'typescript'
@@ -197,6 +197,46 @@ test('index.d.ts says what each member of Mapping and each option is: editors sh
   for (const { name, members } of optionTypes) {
     for (const member of members) t.true(isTold(member), `${name.text}.${nameOf(member)}`)
   }
+})
+
+/** The codes in the first column of the tables of docs/errors.md. */
+const described = [...textOf('docs/errors.md').matchAll(/^\| (`[^|]*) \|/gm)].flatMap(({ 1: cell = '' }) =>
+  [...cell.matchAll(/`(\w+)`/g)].map(([, code = '']) => code),
+)
+
+/** The sources of the library, of TypeScript and of Rust. */
+function sources(): string {
+  const files = ['src', 'crates/core/src', 'crates/node/src'].flatMap((folder) =>
+    fs
+      .readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+      .filter((file) => /\.(ts|rs)$/.test(file) && !/^cli\b/.test(file))
+      .map((file) => join(folder, file)),
+  )
+  return files.map(textOf).join('\n')
+}
+
+const codesOf = (text: string, pattern: RegExp) => [...new Set(text.match(pattern))].toSorted()
+
+test('docs/errors.md describes every code of the package, and none that there is not', (t) => {
+  // Codes of Node.js that are looked for are told of beside those that they lead to.
+  const own = [...codesOf(sources(), /\b(?:ERR_[A-Z_]*[A-Z]|ABORT_ERR)\b/g)].filter(
+    (one) => one !== 'ERR_DLOPEN_DISABLED',
+  )
+  t.true(own.length > 8)
+  t.deepEqual(described.filter((code) => code.includes('ERR')).toSorted(), own)
+})
+
+test('docs/errors.md describes every code of the system that the documentation names, and none that there is not', (t) => {
+  const system = described.filter((code) => !code.includes('ERR'))
+  t.is(new Set(system).size, system.length)
+  for (const code of system) t.true(code in constants.errno, code)
+  const texts = ['index.d.ts', ...pages.filter((page) => !page.endsWith('errors.md'))].map(textOf).join('\n')
+  const named = codesOf(texts, /\bE[A-Z]{2,}\b/g).filter((code) => code in constants.errno)
+  t.true(named.length > 15)
+  for (const code of named) t.true(system.includes(code), code)
+  // Others come from calls of the system that are passed on as they are.
+  const passedOn = ['EBADF', 'EISDIR', 'ELOOP', 'ENAMETOOLONG', 'ENFILE', 'ENOTDIR', 'EROFS', 'ETXTBSY']
+  for (const code of system) t.true(named.includes(code) || passedOn.includes(code), code)
 })
 
 /** The anchors of a page, as GitHub makes them of its headings. */
