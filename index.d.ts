@@ -2,35 +2,6 @@ import { FileHandle } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { InspectOptions, inspect } from 'node:util'
 
-declare const ADVICE: readonly [
-  'normal',
-  'random',
-  'sequential',
-  'willneed',
-  'dontneed',
-  'free',
-  'remove',
-  'dontfork',
-  'dofork',
-  'mergeable',
-  'unmergeable',
-  'hugepage',
-  'nohugepage',
-  'collapse',
-  'dontdump',
-  'dodump',
-  'wipeonfork',
-  'keeponfork',
-  'cold',
-  'pageout',
-  'populate-read',
-  'populate-write',
-  'dontneed-locked',
-  'zero-wired-pages',
-  'free-reusable',
-  'free-reuse',
-  'can-reuse',
-]
 /**
  * A range of bytes of a file, or of memory, mapped into the process.
  *
@@ -823,99 +794,188 @@ export declare class Mapping implements Disposable {
   /** @internal */
   [inspect.custom](_depth: number, options: InspectOptions): string
 }
+/** Asks whether `MADV_FREE_REUSABLE` may be used for the pages. macOS only. */
 export declare const MADV_CAN_REUSE: number
+/** The pages are the first to go when memory is needed (Linux 5.4). */
 export declare const MADV_COLD: number
+/** Puts huge pages in the place of small ones now (Linux 6.1). */
 export declare const MADV_COLLAPSE: number
+/** Undoes `MADV_DONTDUMP`. Linux only. */
 export declare const MADV_DODUMP: number
+/** Undoes `MADV_DONTFORK`. Linux only. */
 export declare const MADV_DOFORK: number
+/** Leaves the pages out of core dumps. Linux only. */
 export declare const MADV_DONTDUMP: number
+/** A child that is forked does not have the pages. Linux only. */
 export declare const MADV_DONTFORK: number
+/** Drops the pages from the process. On Linux those of private memory lose what they hold. */
 export declare const MADV_DONTNEED: number
+/** As `MADV_DONTNEED`, for locked pages too (Linux 5.18). */
 export declare const MADV_DONTNEED_LOCKED: number
+/** The kernel may take the pages when it needs memory: until then, or until they are written again, they may turn into zeros. */
 export declare const MADV_FREE: number
+/** The kernel may take the pages, and does not count them to the process. macOS only. */
 export declare const MADV_FREE_REUSABLE: number
+/** Uses pages again that were `MADV_FREE_REUSABLE`. macOS only. */
 export declare const MADV_FREE_REUSE: number
+/** Makes every access to the pages a fault (Linux 6.13). */
 export declare const MADV_GUARD_INSTALL: number
+/** Undoes `MADV_GUARD_INSTALL` (Linux 6.13). */
 export declare const MADV_GUARD_REMOVE: number
+/** The kernel may put huge pages in the place of small ones. Linux only. */
 export declare const MADV_HUGEPAGE: number
+/** Takes the memory out of use as if it were broken: for tests of the kernel. Linux only. */
 export declare const MADV_HWPOISON: number
+/** Undoes `MADV_WIPEONFORK` (Linux 4.14). */
 export declare const MADV_KEEPONFORK: number
+/** The kernel may keep one page in the place of equal ones. Linux only. */
 export declare const MADV_MERGEABLE: number
+/** The kernel keeps to small pages. Linux only. */
 export declare const MADV_NOHUGEPAGE: number
+/** The kernel reads ahead as it usually does. */
 export declare const MADV_NORMAL: number
+/** Writes the pages to swap or to the file, and drops them (Linux 5.4). */
 export declare const MADV_PAGEOUT: number
+/** Brings the pages into memory as reading would, or fails (Linux 5.14). */
 export declare const MADV_POPULATE_READ: number
+/** Brings the pages into memory as writing would, or fails (Linux 5.14). */
 export declare const MADV_POPULATE_WRITE: number
+/** Accesses are in no order: reads nothing ahead. */
 export declare const MADV_RANDOM: number
+/** Frees the pages, and the blocks of the file with them: both read as zeros then. Linux only. */
 export declare const MADV_REMOVE: number
+/** Accesses are in order: reads more ahead. */
 export declare const MADV_SEQUENTIAL: number
+/** Moves the pages elsewhere, and takes the memory out of use: for tests of the kernel. Linux only. */
 export declare const MADV_SOFT_OFFLINE: number
+/** Undoes `MADV_MERGEABLE`. Linux only. */
 export declare const MADV_UNMERGEABLE: number
+/** Begins to bring the pages into memory. */
 export declare const MADV_WILLNEED: number
+/** A child that is forked has zeros there (Linux 4.14). */
 export declare const MADV_WIPEONFORK: number
+/** Clears pages that are locked when they are unmapped. macOS only. */
 export declare const MADV_ZERO_WIRED_PAGES: number
+/** In the first 2 GiB of addresses. Of x86-64. Linux only. */
 export declare const MAP_32BIT: number
+/** Another name of `MAP_ANONYMOUS`. */
 export declare const MAP_ANON: number
+/** Zeroed memory without a file. */
 export declare const MAP_ANONYMOUS: number
+/** As `MAP_PRIVATE`. macOS only. */
 export declare const MAP_COPY: number
+/** Without effect. Linux only. */
 export declare const MAP_DENYWRITE: number
+/** Memory that may turn into zeros when the kernel needs it (Linux 6.11). */
 export declare const MAP_DROPPABLE: number
+/** Without effect. Linux only. */
 export declare const MAP_EXECUTABLE: number
+/** A file: what is mapped without `MAP_ANONYMOUS` anyway. It is 0. */
 export declare const MAP_FILE: number
+/** At this very address, in the place of what is mapped there. */
 export declare const MAP_FIXED: number
+/** At this very address, or `EEXIST` if something is mapped there (Linux 4.17). */
 export declare const MAP_FIXED_NOREPLACE: number
+/** A stack, which grows by itself. Linux only. */
 export declare const MAP_GROWSDOWN: number
+/** Pages have semaphores in them. macOS only. */
 export declare const MAP_HASSEMAPHORE: number
+/** Of reserved huge pages. Their size is a `MAP_HUGE_*`, or the usual one. Linux only. */
 export declare const MAP_HUGETLB: number
+/** With `MAP_HUGETLB`: pages of 16 GiB. Linux only. */
 export declare const MAP_HUGE_16GB: number
+/** With `MAP_HUGETLB`: pages of 16 KiB. Linux only. */
 export declare const MAP_HUGE_16KB: number
+/** With `MAP_HUGETLB`: pages of 16 MiB. Linux only. */
 export declare const MAP_HUGE_16MB: number
+/** With `MAP_HUGETLB`: pages of 1 GiB. Linux only. */
 export declare const MAP_HUGE_1GB: number
+/** With `MAP_HUGETLB`: pages of 1 MiB. Linux only. */
 export declare const MAP_HUGE_1MB: number
+/** With `MAP_HUGETLB`: pages of 256 MiB. Linux only. */
 export declare const MAP_HUGE_256MB: number
+/** With `MAP_HUGETLB`: pages of 2 GiB. Linux only. */
 export declare const MAP_HUGE_2GB: number
+/** With `MAP_HUGETLB`: pages of 2 MiB. Linux only. */
 export declare const MAP_HUGE_2MB: number
+/** With `MAP_HUGETLB`: pages of 32 MiB. Linux only. */
 export declare const MAP_HUGE_32MB: number
+/** With `MAP_HUGETLB`: pages of 512 KiB. Linux only. */
 export declare const MAP_HUGE_512KB: number
+/** With `MAP_HUGETLB`: pages of 512 MiB. Linux only. */
 export declare const MAP_HUGE_512MB: number
+/** With `MAP_HUGETLB`: pages of 64 KiB. Linux only. */
 export declare const MAP_HUGE_64KB: number
+/** With `MAP_HUGETLB`: pages of 8 MiB. Linux only. */
 export declare const MAP_HUGE_8MB: number
+/** The bits of the field of `MAP_HUGE_*`, shifted down. Linux only. */
 export declare const MAP_HUGE_MASK: number
+/** The lowest bit of the field of `MAP_HUGE_*`: they are the binary logarithm of a size in bytes, shifted by it. Linux only. */
 export declare const MAP_HUGE_SHIFT: number
+/** Memory for code that is made at run time. macOS only. */
 export declare const MAP_JIT: number
+/** Locks the pages in memory, as far as that succeeds. Linux only. */
 export declare const MAP_LOCKED: number
+/** Need not keep the pages in memory. macOS only. */
 export declare const MAP_NOCACHE: number
+/** With `MAP_POPULATE`: reads nothing ahead. It then does nothing at all. Linux only. */
 export declare const MAP_NONBLOCK: number
+/** Sets no swap space aside. */
 export declare const MAP_NORESERVE: number
+/** Brings all pages into memory at once. Linux only. */
 export declare const MAP_POPULATE: number
+/** What is written stays in this process: a page is copied when it is first written. */
 export declare const MAP_PRIVATE: number
+/** Without effect. macOS only. */
 export declare const MAP_RENAME: number
+/** What is written goes to the file, and is seen by everybody who has it mapped. */
 export declare const MAP_SHARED: number
+/** As `MAP_SHARED`, and flags that the kernel does not know are `EOPNOTSUPP`. Linux only. */
 export declare const MAP_SHARED_VALIDATE: number
+/** Memory that is to be a stack. Linux only. */
 export declare const MAP_STACK: number
+/** What is written to persistent memory is there once the caches of the processor are flushed. With `MAP_SHARED_VALIDATE`. Linux only. */
 export declare const MAP_SYNC: number
+/** The bits that tell `MAP_SHARED` from `MAP_PRIVATE`. Linux only. */
 export declare const MAP_TYPE: number
+/** Does not clear memory: of kernels for small devices, without effect in others. Linux only. */
 export declare const MAP_UNINITIALIZED: number
+/** Moves the pages, and keeps the mapping without them (Linux 5.7). With `MREMAP_MAYMOVE`. */
 export declare const MREMAP_DONTUNMAP: number
+/** Moves the mapping to this very address. With `MREMAP_MAYMOVE`. Linux only. */
 export declare const MREMAP_FIXED: number
+/** May move the mapping, if it does not fit where it is. Linux only. */
 export declare const MREMAP_MAYMOVE: number
+/** Begins to store what was written, and does not wait. On Linux it does nothing: the kernel stores it in time. */
 export declare const MS_ASYNC: number
+/** Makes the pages the first to go when memory is needed. macOS only. */
 export declare const MS_DEACTIVATE: number
+/** Lets other mappings of the file show what it has. */
 export declare const MS_INVALIDATE: number
+/** Drops the pages. macOS only. */
 export declare const MS_KILLPAGES: number
+/** Stores what was written, and waits for the device. */
 export declare const MS_SYNC: number
+/** Pages may be executed. */
 export declare const PROT_EXEC: number
+/** For `mprotect()`: also the rest of a mapping that grows down. Linux only. */
 export declare const PROT_GROWSDOWN: number
+/** For `mprotect()`: also the rest of a mapping that grows up. Linux only. */
 export declare const PROT_GROWSUP: number
+/** No access. */
 export declare const PROT_NONE: number
+/** Pages may be read. */
 export declare const PROT_READ: number
+/** Pages may have semaphores in them. Without effect on most processors. Linux only. */
 export declare const PROT_SEM: number
+/** Pages may be written. */
 export declare const PROT_WRITE: number
 /**
- * Every constant that this platform has, by name. Each is exported by itself, too: as `undefined` where the platform does not have it.
+ * Every constant that this platform has, by name. Each is exported by itself, too, with the type `number`: as `undefined` where the platform
+ * does not have it, which its comment says.
  */
 export declare const constants: Readonly<Record<string, number>>
-/** The binary that this process uses. */
+/** The binary that this process uses. `npx mmap-native doctor` shows it, with the limits of the system. */
 export declare const nativeBinary: Readonly<NativeBinary>
 /** Bytes in a page of memory: mappings start at multiples of it. */
 export declare const pageSize: number
@@ -1307,8 +1367,8 @@ export interface OpenOptions {
   create?: boolean | 'exclusive'
   /** Let the file grow to `offset + length` bytes. Needs access `'write'`. Default: as `create`. */
   grow?: boolean
-  /** Permission bits of a file that is made. Default: `0o666`, less the umask. */
-  mode?: number
+  /** Permission bits of a file that is made, as a number or in octal digits. Default: `0o666`, less the umask. */
+  mode?: number | string
   /**
    * Give disk blocks to what grows, so that a full disk is `ENOSPC` from `open()` and not a lost write later.
    * Default: `true`.
@@ -1411,8 +1471,8 @@ export interface SharedOptions {
   create?: boolean | 'exclusive'
   /** Let an object that is shorter grow to `length` bytes. Needs access `'write'`. Default: as `create`. */
   grow?: boolean
-  /** Permission bits of an object that is made, less the umask. Default: `0o600`. */
-  mode?: number
+  /** Permission bits of an object that is made, as a number or in octal digits, less the umask. Default: `0o600`. */
+  mode?: number | string
   /** Give memory to what grows, so that too little of it is `ENOSPC` now and not a fault later. Default: `true`. */
   preallocate?: boolean
   /** So many bytes of addresses are kept for {@link Mapping.resize}. Default: none beyond `length`. */
@@ -1462,9 +1522,36 @@ export interface WaitOptions {
 export type Access = 'read' | 'write' | 'copy'
 /**
  * What {@link Mapping.advise} takes: the name of the platform's `MADV_*`, in lower case, with hyphens. Which of them the kernel at hand
- * knows is for {@link Mapping.supports} to say.
+ * knows is for {@link Mapping.supports} to say. The first six are those of every Unix, the last four those of macOS, all others of Linux.
  */
-export type Advice = (typeof ADVICE)[number]
+export type Advice =
+  | 'normal'
+  | 'random'
+  | 'sequential'
+  | 'willneed'
+  | 'dontneed'
+  | 'free'
+  | 'remove'
+  | 'dontfork'
+  | 'dofork'
+  | 'mergeable'
+  | 'unmergeable'
+  | 'hugepage'
+  | 'nohugepage'
+  | 'collapse'
+  | 'dontdump'
+  | 'dodump'
+  | 'wipeonfork'
+  | 'keeponfork'
+  | 'cold'
+  | 'pageout'
+  | 'populate-read'
+  | 'populate-write'
+  | 'dontneed-locked'
+  | 'zero-wired-pages'
+  | 'free-reusable'
+  | 'free-reuse'
+  | 'can-reuse'
 /**
  * What an access met:
  * - `'truncated'`: the file has become shorter. The bytes read as zeros; what is written to them is lost.

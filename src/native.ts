@@ -110,7 +110,7 @@ function load(): typeof Binding {
 
 export const native = load()
 
-/** The binary that this process uses. */
+/** The binary that this process uses. `npx mmap-native doctor` shows it, with the limits of the system. */
 export const nativeBinary = Object.freeze(loaded as unknown as NativeBinary)
 export type Handle = ReturnType<typeof native.mappingAnonymous>
 
