@@ -183,20 +183,10 @@ function labelled({ name, text }) {
 
 /** What a declaration says of itself. */
 function signature(node) {
-  if (ts.isTypeAliasDeclaration(node)) return aliased(node.type)
+  if (ts.isTypeAliasDeclaration(node)) return code(textOf(node.type))
   const text = textOf(ts.isVariableStatement(node) ? node.declarationList.declarations[0] : node)
   const bare = text.replace(/^(?:(?:export|declare|function|static|readonly|get) )+/, '').replace(/;$/, '')
   return code(ts.isGetAccessor(node) ? bare.replace('()', '') : bare)
-}
-
-/** The names that a type stands for, also where it is made of a list. */
-function aliased(type) {
-  const list = /^\(typeof (\w+)\)\[number\]$/.exec(type.getText())?.[1]
-  if (list === undefined) return code(textOf(type))
-  const { declarations } = source.statements.find(
-    (one) => ts.isVariableStatement(one) && nameOf(one) === list,
-  ).declarationList
-  return declarations[0].type.type.elements.map((one) => code(one.getText())).join(', ')
 }
 
 /** One comment, and the declarations that it is about. */
