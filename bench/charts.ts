@@ -123,10 +123,10 @@ function specOf(drawings: Drawing[]): object {
 /** Draws all charts that there are results for. */
 export async function drawCharts(folder: string, { measures }: Results): Promise<void> {
   const [vega, lite] = await Promise.all([import('vega'), import('vega-lite')])
-  mkdirSync(folder, { recursive: true })
   for (const [name, names] of Object.entries(CHARTS)) {
     const drawable = drawingsOf(names, measures).filter((drawing) => barsOf(drawing).length > 0)
     if (drawable.length === 0) continue
+    mkdirSync(folder, { recursive: true })
     const view = new vega.View(
       vega.parse(lite.compile(specOf(drawable) as Parameters<typeof lite.compile>[0]).spec),
       { renderer: 'none' },

@@ -1,12 +1,4 @@
-/**
- * What mappings cost, against everything else that could do the work: see `bench/README.md`.
- *
- *   npm run bench [-- [--quick] [--node NAME] [--out FOLDER] [name...]]
- *   npm run bench -- --render
- *
- * A name is that of a measure, or the part of it before the `/`. `--quick` takes less of everything, and leaves the committed figures alone;
- * `--render` measures nothing and draws tables and charts anew.
- */
+/** The command that takes the measures of a folder and puts what they came to into its `results.json` and `README.md`. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, homedir, release, tmpdir, totalmem } from 'node:os'
@@ -17,22 +9,32 @@ import { makeFile } from './files'
 import { type MeasureOutcome, run } from './harness'
 import { type NodeName, launcher, root } from './launch'
 import { type Context, type FileKind, GiB, type Measure, type Scale, type Setup } from './measure'
-import { measures } from './measures'
-import { renderPages } from './pages'
 import { type Results, putBetweenMarkers, tables, text } from './report'
 
-const HOME = join(root, 'bench')
 const NODES: readonly NodeName[] = ['current', 'node22', 'node24', 'node26']
+
+/** Measures that belong together. */
+export interface Collection {
+  measures: readonly Measure[]
+  /** The compiled module that exports them: contenders load it in processes of their own. */
+  module: string
+  /** The folder of the results: its name at the root of the project. */
+  folder: string
+  /** Writes the pages that show some of the results, too. */
+  renderPages?: () => void
+}
 
 interface Options {
   scale: Scale
   node: NodeName
   out: string
+  /** That is where the committed figures are. */
+  isHome: boolean
   render: boolean
   chosen: Measure[]
 }
 
-function optionsOf(args: string[]): Options {
+function optionsOf({ measures, folder }: Collection, args: string[]): Options {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
@@ -47,7 +49,13 @@ function optionsOf(args: string[]): Options {
   const scale = values.smoke ? 'smoke' : values.quick ? 'quick' : 'full'
   const node = NODES.find((name) => name === (values.node ?? (values.smoke ? 'current' : 'node24')))
   if (node === undefined) throw new Error(`--node is one of: ${NODES.join(', ')}`)
-  const out = values.out ?? (scale === 'full' ? HOME : join(root, 'build', `bench-${scale}`))
+  const home = join(root, folder)
+  // npm runs this at the root, whatever folder it was called in.
+  const from = process.env['INIT_CWD'] ?? process.cwd()
+  const out = resolve(
+    from,
+    values.out ?? (scale === 'full' ? home : join(root, 'build', `${folder}-${scale}`)),
+  )
   const isChosen = ({ name }: Measure) =>
     positionals.length === 0 || positionals.some((one) => name === one || name.startsWith(`${one}/`))
   for (const name of positionals) {
@@ -57,9 +65,7 @@ function optionsOf(args: string[]): Options {
       )
     }
   }
-  // npm runs this at the root, whatever folder it was called in.
-  const from = process.env['INIT_CWD'] ?? process.cwd()
-  return { scale, node, out: resolve(from, out), render: values.render, chosen: measures.filter(isChosen) }
+  return { scale, node, out, isHome: out === home, render: values.render, chosen: measures.filter(isChosen) }
 }
 
 /** What errors say of places on this machine is nobody's business. */
@@ -84,10 +90,17 @@ class Files {
     return path
   }
 
+  /** A path for a file that a measure makes by itself. */
+  reserve(name: string): string {
+    const path = join(this.folder, name)
+    this.#paths.set(name, path)
+    return path
+  }
+
   dropLarge(): void {
     for (const [key, path] of this.#paths) {
       if (key.startsWith('text') || key.startsWith('sparse')) continue
-      rmSync(path)
+      rmSync(path, { force: true })
       this.#paths.delete(key)
     }
   }
@@ -96,15 +109,17 @@ class Files {
 /** Measures one after the other; `save` is given all that there are after each. */
 async function measureAll(
   { scale, node, chosen }: Options,
+  module: string,
   folder: string,
   save: (outcomes: MeasureOutcome[]) => void,
 ): Promise<void> {
   const files = new Files(folder)
-  const launch = launcher(folder, node, scale === 'smoke')
+  const launch = launcher({ folder, node, module, isSmoke: scale === 'smoke' })
   const context: Context = {
     scale,
     pick: (full, quick, smoke) => ({ full, quick, smoke })[scale],
     file: (kind, size) => files.get(kind, size),
+    newFile: (name) => files.reserve(name),
   }
   const outcomes: MeasureOutcome[] = []
   for (const measure of chosen) {
@@ -134,7 +149,7 @@ async function measureOne(
 ): Promise<MeasureOutcome> {
   const skipped = measure.missing?.(context)
   if (skipped !== undefined) return { ...facts, skipped }
-  const setup: Setup = { files: {}, size: 0, ...measure.prepare(context) }
+  const setup: Setup = { files: {}, size: 0, ...(await measure.prepare(context)) }
   const { contenders, targets } = await run(measure, setup, context.scale, launch)
   return { ...facts, count: setup.count, ...(setup.size > 0 && { size: setup.size }), contenders, targets }
 }
@@ -145,21 +160,25 @@ function fileSystemOf(folder: string): string {
 }
 
 /** New outcomes take the place of old ones of the same name: some measures can be run again by themselves. */
-function merged(outcomes: MeasureOutcome[], old: Results | undefined): MeasureOutcome[] {
+function merged(
+  measures: readonly Measure[],
+  outcomes: MeasureOutcome[],
+  old: Results | undefined,
+): MeasureOutcome[] {
   const known = new Map<string, MeasureOutcome>()
   for (const outcome of [...(old?.measures ?? []), ...outcomes]) known.set(outcome.name, outcome)
   return measures.map(({ name }) => known.get(name)).filter((outcome) => outcome !== undefined)
 }
 
-async function main(): Promise<void> {
-  const options = optionsOf(process.argv.slice(2))
+async function measureAndShow(collection: Collection): Promise<void> {
+  const options = optionsOf(collection, process.argv.slice(2))
   const { out, scale } = options
   mkdirSync(out, { recursive: true })
   const file = join(out, 'results.json')
   const old = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Results) : undefined
   if (options.render) {
     if (old === undefined) throw new Error('there are no results yet')
-    return show(out, old)
+    return show(options, old, collection.renderPages)
   }
   const folder = mkdtempSync(join(tmpdir(), 'mmap-native-bench-'))
   try {
@@ -174,27 +193,39 @@ async function main(): Promise<void> {
     }
     const date = new Date().toISOString().slice(0, 10)
     const results: Results = { version, date, scale, machine, measures: [] }
-    await measureAll(options, folder, (outcomes) => {
-      results.measures = merged(outcomes, old)
+    await measureAll(options, collection.module, folder, (outcomes) => {
+      results.measures = merged(collection.measures, outcomes, old)
       writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`)
     })
-    await show(out, results)
+    await show(options, results, collection.renderPages)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
 }
 
 /** Tables and charts of these results. */
-async function show(out: string, results: Results): Promise<void> {
+async function show(
+  { out, isHome }: Options,
+  results: Results,
+  renderPages: Collection['renderPages'],
+): Promise<void> {
   const readme = join(out, 'README.md')
-  if (out === HOME) {
+  if (isHome) {
     putBetweenMarkers(readme, tables(results))
-    renderPages()
-  } else writeFileSync(readme, `${tables(results)}\n`)
+    renderPages?.()
+  } else
+    writeFileSync(
+      readme,
+      `${tables(results)}
+`,
+    )
   await drawCharts(join(out, 'charts'), results)
 }
 
-main().catch((error: Error) => {
-  console.error(error.message)
-  process.exitCode = 1
-})
+/** Does what the arguments of this process ask for. */
+export function main(collection: Collection): void {
+  measureAndShow(collection).catch((error: Error) => {
+    console.error(error.message)
+    process.exitCode = 1
+  })
+}

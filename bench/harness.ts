@@ -82,7 +82,7 @@ export async function run(
   try {
     for (const runner of runners) await start(runner, measure, setup, launch)
     await checkResults(measure.name, runners)
-    await takeTurns(measure, runners, scale)
+    await takeTurns(measure, runners, scale, (runner) => restart(runner, measure, setup, launch))
   } finally {
     await Promise.all(runners.map(({ conversation }) => conversation?.end()))
   }
@@ -106,6 +106,12 @@ async function start(runner: Runner, measure: Measure, setup: Setup, launch: Lau
     runner.conversation = new Conversation(command, measure.patience ?? 90)
     await runner.conversation.ready()
   })
+}
+
+async function restart(runner: Runner, measure: Measure, setup: Setup, launch: Launch): Promise<void> {
+  if (!measure.fresh || runner.outcome.error !== undefined) return
+  await runner.conversation?.end()
+  await start(runner, measure, setup, launch)
 }
 
 /** What fails is a contender's outcome, and does not end the run. */
@@ -134,7 +140,12 @@ async function checkResults(measure: string, runners: Runner[]): Promise<void> {
   }
 }
 
-async function takeTurns(measure: Measure, runners: Runner[], scale: Scale): Promise<void> {
+async function takeTurns(
+  measure: Measure,
+  runners: Runner[],
+  scale: Scale,
+  refresh: (runner: Runner) => Promise<void>,
+): Promise<void> {
   const turns = Math.min(measure.turns ?? TURNS.full, TURNS[scale])
   const deadline = performance.now() + BUDGET[scale] * 1000
   for (let turn = 0; turn < turns; turn++) {
@@ -142,6 +153,7 @@ async function takeTurns(measure: Measure, runners: Runner[], scale: Scale): Pro
     // Another one goes first each time.
     for (let index = 0; index < runners.length; index++) {
       const runner = runners[(index + turn) % runners.length] as Runner
+      await refresh(runner)
       await attempt(runner, async () => {
         const answer = await runner.conversation?.ask('turn')
         if (answer !== undefined) runner.answers.push(answer)

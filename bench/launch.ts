@@ -37,8 +37,18 @@ function quietly(command: string, args: string[], cwd = root): string {
   }
 }
 
+export interface LaunchOptions {
+  /** For programs that are compiled. */
+  folder: string
+  node: NodeName
+  /** The compiled module that has the measures. */
+  module: string
+  /** Nothing is installed. */
+  isSmoke: boolean
+}
+
 /** Starts contenders: what they need is provided once. */
-export function launcher(folder: string, node: NodeName, isSmoke: boolean): Launch {
+export function launcher({ folder, node, module, isSmoke }: LaunchOptions): Launch {
   const runners = new Map<Runtime, Promise<Runner>>()
   const peers = new Map<string, string>()
 
@@ -62,7 +72,7 @@ export function launcher(folder: string, node: NodeName, isSmoke: boolean): Laun
     const given = contender.peer ? { ...setup, peer: peerFor(contender.peer) } : setup
     const args = contender.arguments?.(given) ?? [
       join(__dirname, 'contender.js'),
-      JSON.stringify({ measure: measure.name, contender: contender.name, setup: given }),
+      JSON.stringify({ module, measure: measure.name, contender: contender.name, setup: given }),
     ]
     const flags = contender.flags ?? []
     return {

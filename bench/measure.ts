@@ -87,6 +87,8 @@ export interface Target {
   atMost?: number
 }
 
+type Prepared = Partial<Setup> & { count: number }
+
 export interface Measure {
   /** As it is chosen on the command line: `search/rare`. */
   name: string
@@ -102,7 +104,9 @@ export interface Measure {
   turns?: number
   /** Seconds that a turn may take before its contender is given up. Default: 90. */
   patience?: number
-  prepare: (context: Context) => Partial<Setup> & { count: number }
+  /** Each turn is the first one of a new process: nothing is open, cached or compiled yet. */
+  fresh?: true
+  prepare: (context: Context) => Prepared | Promise<Prepared>
   /** Why it cannot be measured here. */
   missing?: (context: Context) => string | undefined
 }
@@ -114,6 +118,8 @@ export interface Context {
   pick<T>(full: T, quick: T, smoke: T): T
   /** A file of `size` bytes, made when it is asked for first. */
   file(kind: FileKind, size: number): string
+  /** A path for a file that the measure makes by itself; it is removed after the measure. */
+  newFile(name: string): string
 }
 
 /**

@@ -1,4 +1,4 @@
-/** The results as text: for the terminal, and as the tables of `bench/README.md`. */
+/** The results as text: for the terminal, and as the tables of a README. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { figure, limit, number, verdict } from './format'
 import type { MeasureOutcome, Outcome } from './harness'
@@ -79,7 +79,8 @@ function markdown(measure: MeasureOutcome): string {
     (target) =>
       `* ${target.text}: ${target.value === undefined ? '' : `${number(target.value)}, `}target ${limit(target)}, **${verdict(target)}**`,
   )
-  return [...parts, targets.join('\n')].join('\n\n')
+  if (targets.length > 0) parts.push(targets.join('\n'))
+  return parts.join('\n\n')
 }
 
 /** A measure on another page: the figures of some contenders, in a table. */
@@ -127,24 +128,25 @@ export function conditions({ version, date, scale, machine, measures }: Results)
   )
 }
 
-/** All tables of `bench/README.md`. */
+/** All tables of a README. */
 export function tables(results: Results): string {
+  const hasTargets = results.measures.some(({ targets }) => targets.length > 0)
   return [
     conditions(results),
-    '## Targets',
-    overview(results),
+    ...(hasTargets ? ['## Targets', overview(results)] : []),
     '## Figures',
     ...results.measures.map(markdown),
   ].join('\n\n')
 }
 
-const START = '<!-- results: written by `npm run bench` -->'
-const END = '<!-- end of results -->'
+const MARKERS = /(<!-- results: .*? -->\n).*(<!-- end of results -->)/s
 
 /** Puts text between the markers of a file. */
 export function putBetweenMarkers(file: string, content: string): void {
   const old = readFileSync(file, 'utf8')
-  const [start, end] = [old.indexOf(START), old.indexOf(END)]
-  if (start === -1 || end < start) throw new Error(`${file} has no markers for the results`)
-  writeFileSync(file, `${old.slice(0, start + START.length)}\n\n${content}\n\n${old.slice(end)}`)
+  if (!MARKERS.test(old)) throw new Error(`${file} has no markers for the results`)
+  writeFileSync(
+    file,
+    old.replace(MARKERS, (_, start: string, end: string) => `${start}\n${content}\n\n${end}`),
+  )
 }
