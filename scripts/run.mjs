@@ -1,6 +1,6 @@
 // The commands of the README on a fresh clone: each installs and builds what is missing or stale, then does its work.
 //
-//   node scripts/run.mjs start | test | build | lint | bench [argument...]
+//   node scripts/run.mjs start | test | build | lint | bench | examples [argument...]
 
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -125,6 +125,21 @@ const commands = {
   bench(args) {
     build()
     run(process.execPath, ['--expose-gc', 'build/bench/index.js', ...args])
+  },
+
+  /** Runs those that are named, or all; `--measure` measures them. */
+  examples([first, ...rest]) {
+    build()
+    if (first === '--measure')
+      return run(process.execPath, ['--expose-gc', 'build/examples/measure.js', ...rest])
+    const known = readdirSync('examples')
+      .filter((file) => file.endsWith('.ts') && file !== 'measure.ts')
+      .map((file) => file.slice(0, -'.ts'.length))
+    for (const name of first === undefined ? known : [first, ...rest]) {
+      if (!known.includes(name)) fail(`there is no example '${name}'; there are: ${known.join(', ')}`)
+      console.log(`\n${name}`)
+      run(process.execPath, [`build/examples/${name}.js`])
+    }
   },
 
   /** Formats, lints and types; then that the generated files are those of these sources. */
