@@ -3,6 +3,7 @@
  * the memory that came with it.
  */
 import { readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import type { Answer, Contender, Figure, Measure, Setup } from '../../bench/measure'
 
 /** What a way of reading came to. */
@@ -46,6 +47,27 @@ async function first(ask: Ask, file: string): Promise<Answer> {
   const figures = { ns, own: status('RssAnon') - own, file: pagesOfFiles() - pages, peak: status('VmHWM') }
   // Named here, what is kept outlives the look at memory.
   return { result: keep === undefined ? Number.NaN : result, figures }
+}
+
+/** The two ways of a library that takes the bytes of a file. */
+export function readOrMapped(load: () => Promise<(bytes: Buffer) => First>): Way[] {
+  return [
+    {
+      name: 'fs.readFile',
+      async load() {
+        const ask = await load()
+        return async (file) => ask(await readFile(file))
+      },
+    },
+    {
+      name: 'mmap-native',
+      ours: true,
+      async load() {
+        const [ask, { Mapping }] = await Promise.all([load(), import('mmap-native')])
+        return (file) => ask(Mapping.open(file).bytes)
+      },
+    },
+  ]
 }
 
 /** A measure of the first answer, way by way; the first of them is what the others are compared with. */
