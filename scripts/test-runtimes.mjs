@@ -12,6 +12,8 @@ import { provide, runtimes, UNSUPPORTED } from './runtimes.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const plainFolder = join('build', '__test__', 'plain')
+/** With those that need the development dependencies. */
+const plainFolders = [plainFolder, join(plainFolder, 'libraries')]
 const fileTimeout = 120_000
 
 const { values: options, positionals } = parseArgs({
@@ -58,19 +60,21 @@ async function runAva(runtime) {
   return { ok: !problem, text: problem ? `ava: ${problem}` : 'ava passed' }
 }
 
+function programsIn(folder) {
+  if (!existsSync(join(root, folder))) return []
+  const programs = readdirSync(join(root, folder)).filter((file) => file.endsWith('.js'))
+  return programs.toSorted().map((file) => join(folder, file))
+}
+
 /** Runs each file as a process of its own, so that a crash costs no more than that file. */
 async function runPlain(runtime) {
-  const files = existsSync(join(root, plainFolder))
-    ? readdirSync(join(root, plainFolder))
-        .filter((file) => file.endsWith('.js'))
-        .toSorted()
-    : []
+  const files = plainFolders.flatMap(programsIn)
   if (files.length === 0) return { ok: false, text: `plain: no .js files in ${plainFolder}` }
 
   const sum = { passed: 0, failed: 0 }
   const problems = []
   for (const file of files) {
-    const args = [...runtime.args, join(plainFolder, file)]
+    const args = [...runtime.args, file]
     const { problem, stdout } = await execute(runtime, args, {
       stdio: ['ignore', 'pipe', 'inherit'],
       timeout: fileTimeout,

@@ -21,7 +21,7 @@ interface Ending {
 
 /** The arguments that `scripts/runtimes.mjs` gives this runtime. */
 const { bun, deno } = process.versions
-const args =
+export const args =
   deno !== undefined
     ? ['run', '-A', '--unstable-detect-cjs', '--v8-flags=--expose-gc']
     : bun !== undefined
