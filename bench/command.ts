@@ -9,6 +9,7 @@ import { makeFile } from './files'
 import { type MeasureOutcome, run } from './harness'
 import { type NodeName, launcher, root } from './launch'
 import { type Context, type FileKind, GiB, type Measure, type Scale, type Setup } from './measure'
+import { renderPages } from './pages'
 import { type Results, putBetweenMarkers, tables, text } from './report'
 
 const NODES: readonly NodeName[] = ['current', 'node22', 'node24', 'node26']
@@ -20,8 +21,6 @@ export interface Collection {
   module: string
   /** The folder of the results: its name at the root of the project. */
   folder: string
-  /** Writes the pages that show some of the results, too. */
-  renderPages?: () => void
 }
 
 interface Options {
@@ -178,7 +177,7 @@ async function measureAndShow(collection: Collection): Promise<void> {
   const old = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Results) : undefined
   if (options.render) {
     if (old === undefined) throw new Error('there are no results yet')
-    return show(options, old, collection.renderPages)
+    return show(options, old)
   }
   const folder = mkdtempSync(join(tmpdir(), 'mmap-native-bench-'))
   try {
@@ -197,22 +196,18 @@ async function measureAndShow(collection: Collection): Promise<void> {
       results.measures = merged(collection.measures, outcomes, old)
       writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`)
     })
-    await show(options, results, collection.renderPages)
+    await show(options, results)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
 }
 
 /** Tables and charts of these results. */
-async function show(
-  { out, isHome }: Options,
-  results: Results,
-  renderPages: Collection['renderPages'],
-): Promise<void> {
+async function show({ out, isHome }: Options, results: Results): Promise<void> {
   const readme = join(out, 'README.md')
   if (isHome) {
     putBetweenMarkers(readme, tables(results))
-    renderPages?.()
+    renderPages()
   } else
     writeFileSync(
       readme,

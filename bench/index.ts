@@ -9,6 +9,5 @@
  */
 import { main } from './command'
 import { measures } from './measures'
-import { renderPages } from './pages'
 
-main({ measures, module: require.resolve('./measures'), folder: 'bench', renderPages })
+main({ measures, module: require.resolve('./measures'), folder: 'bench' })
