@@ -3,7 +3,7 @@ import test from 'ava'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { Table, tableFromArrays, tableFromIPC, tableToIPC } from 'apache-arrow'
 import { Mapping } from 'mmap-native'
-import { areOfFile, numbersOf, sumByBatches } from '../examples/arrow'
+import { alignedBytes, areOfFile, numbersOf, sumByBatches } from '../examples/arrow'
 import { scratchFile } from './support/files'
 
 const ROWS = 1000
@@ -56,6 +56,7 @@ for (const before of [8, 64, 4096, 4104]) {
   test(`a table that starts ${before} bytes into its file is used in place`, (t) => {
     const path = scratchFile(t, Buffer.concat([Buffer.alloc(before, 1), tableToIPC(table, 'file')]))
     using mapping = Mapping.open(path, { offset: before })
+    t.is(alignedBytes(mapping), mapping.bytes)
     const mapped = tableFromIPC(mapping.bytes)
     for (const column of FIXED) t.true(areOfFile(arraysOf(mapped, column), mapping), column)
     t.is(mapped.getChild('number')?.get(16), 4)
@@ -80,6 +81,14 @@ for (const before of [1, 4, 13]) {
     }
   })
 }
+
+test('a copy that is aligned is used in place', (t) => {
+  const ipc = tableToIPC(table, 'file')
+  using mapping = Mapping.open(scratchFile(t, Buffer.concat([Buffer.alloc(13), ipc])), { offset: 13 })
+  const bytes = alignedBytes(mapping)
+  t.deepEqual(bytes, ipc)
+  for (const array of arraysOf(tableFromIPC(bytes), 'number')) t.is(array.buffer, bytes.buffer)
+})
 
 test('after unmap() the columns read zeros, and nothing else happens', (t) => {
   const path = scratchFile(t)

@@ -71,6 +71,7 @@ test('a worker that cannot attach makes the question fail', async (t) => {
   const token = mapping.share()
   mapping.unmap()
   const workers = startWorkers(token, ROWS)
-  await t.throwsAsync(ask(workers, new Float32Array(COLUMNS), 1), { code: 'ERR_MAPPING_CLOSED' })
+  // An error of another thread is a copy, and of no class of this one.
+  await t.throwsAsync(ask(workers, new Float32Array(COLUMNS), 1), { code: 'ERR_MAPPING_CLOSED', any: true })
   await end(workers)
 })

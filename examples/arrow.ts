@@ -15,7 +15,13 @@ export function areOfFile(arrays: readonly ArrayBufferView[], mapping: Mapping):
   return arrays.every(({ buffer }) => buffer === mapping.buffer)
 }
 
-/** Adds up a column. Copies that Arrow makes are of one batch at a time this way, wherever its data starts in a file. */
+/** The bytes as Arrow uses them in place. Otherwise they are copied here, at once: Arrow would do it batch by batch, and not as fast. */
+export function alignedBytes(mapping: Mapping): Uint8Array {
+  const { bytes, length } = mapping
+  return bytes.byteOffset % 8 === 0 ? bytes : mapping.read(0, new Uint8Array(length))
+}
+
+/** Adds up a column. If Arrow has to copy, the copies are of one batch at a time this way. */
 export function sumByBatches(bytes: Uint8Array, column: string): number {
   let sum = 0
   for (const batch of RecordBatchReader.from(bytes)) {
@@ -45,11 +51,9 @@ function main(folder: string): void {
   // In a file of something else, behind 13 bytes: numbers of 8 bytes would not be where the processor wants them.
   writeFileSync(path, Buffer.concat([Buffer.alloc(13), tableToIPC(year, 'file')]))
   using mapping = Mapping.open(path, { offset: 13 })
-  const isOfFile = areOfFile(numbersOf(tableFromIPC(mapping.bytes), 'temperature'), mapping)
-  const mean = sumByBatches(mapping.bytes, 'temperature') / hours.length
-  console.log(
-    `behind 13 bytes they are ${isOfFile ? 'in the file' : 'a copy'}; the mean is ${mean.toFixed(3)}`,
-  )
+  const table = tableFromIPC(alignedBytes(mapping))
+  const isOfFile = areOfFile(numbersOf(table, 'temperature'), mapping)
+  console.log(`behind 13 bytes they are ${isOfFile ? 'in the file' : 'a copy'}`)
 }
 
 if (require.main === module) void inScratchFolder(main)

@@ -23,6 +23,7 @@ export interface Way extends Pick<Contender, 'name' | 'ours'> {
 
 export const FIRST_ANSWER: readonly Figure[] = [
   { name: 'ns', unit: 'ns', title: 'to the first answer' },
+  { name: 'cpu', unit: 'ns', title: 'CPU time' },
   { name: 'own', unit: 'bytes', title: 'own memory (RssAnon)' },
   { name: 'file', unit: 'bytes', title: 'pages of files (RssFile)' },
   { name: 'peak', unit: 'bytes', title: 'in all, at most (VmHWM)' },
@@ -41,10 +42,13 @@ const pagesOfFiles = () => status('RssFile') + status('RssShmem')
 
 async function first(ask: Ask, file: string): Promise<Answer> {
   const [own, pages] = [status('RssAnon'), pagesOfFiles()]
+  const cpuBefore = process.cpuUsage()
   const start = process.hrtime.bigint()
   const { result, keep } = await ask(file)
   const ns = Number(process.hrtime.bigint() - start)
-  const figures = { ns, own: status('RssAnon') - own, file: pagesOfFiles() - pages, peak: status('VmHWM') }
+  const { user, system } = process.cpuUsage(cpuBefore)
+  const memory = { own: status('RssAnon') - own, file: pagesOfFiles() - pages, peak: status('VmHWM') }
+  const figures = { ns, cpu: (user + system) * 1000, ...memory }
   // Named here, what is kept outlives the look at memory.
   return { result: keep === undefined ? Number.NaN : result, figures }
 }
