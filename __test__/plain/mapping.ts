@@ -54,6 +54,28 @@ check("access 'write' changes the file, through methods and views", async () => 
   assert.equal(file.toString('latin1', 400, 402), 'AA')
 })
 
+check('read(), write() and fill() allow for bytes of the mapping itself, in either direction', () => {
+  const length = SIZE - 100
+  for (const [from, to] of [
+    [0, 1],
+    [1, 0],
+    [0, 64],
+    [64, 0],
+  ] as const) {
+    const expected = Buffer.from(contents)
+    expected.copyWithin(to, from, from + length)
+    using target = Mapping.open(newFile(contents), { access: 'write' })
+    target.read(from, target.bytes.subarray(to, to + length))
+    assert.ok(target.bytes.equals(expected), `read() from ${from} to ${to}`)
+    using source = Mapping.open(newFile(contents), { access: 'write' })
+    source.write(source.bytes.subarray(from, from + length), to)
+    assert.ok(source.bytes.equals(expected), `write() from ${from} to ${to}`)
+    using filled = Mapping.open(newFile(contents), { access: 'write' })
+    filled.fill(filled.bytes.subarray(from, from + length), to, to + length)
+    assert.ok(filled.bytes.equals(expected), `fill() from ${from} to ${to}`)
+  }
+})
+
 check("access 'copy' keeps what is written to itself", () => {
   const path = newFile(contents)
   using mapping = Mapping.open(path, { access: 'copy' })

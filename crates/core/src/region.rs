@@ -1,5 +1,6 @@
 //! [`Region`]: one range of bytes of a file, or of memory, behind a `Mapping`.
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::fs::{File, Metadata};
 use std::io::{Seek, SeekFrom};
@@ -323,11 +324,21 @@ impl Region {
     /// # Errors
     /// As [`pin`](Region::pin).
     pub fn read(&self, offset: u64, target: &mut [u8]) -> Result<()> {
+        self.read_to(offset, Cell::from_mut(target).as_slice_of_cells())
+    }
+
+    /// As [`read`](Region::read), into bytes that may lie in the region itself, as `memmove(3)`. They are no slice of `u8`: the
+    /// compiler takes that for memory of its own, and would copy as if nothing overlapped.
+    ///
+    /// # Errors
+    /// As [`pin`](Region::pin).
+    pub fn read_to(&self, offset: u64, target: &[Cell<u8>]) -> Result<()> {
         let extent = self.extent.read();
         let length = target.len().try_into().unwrap_or(u64::MAX);
         let Some(pin) = self.pin_in(&extent, offset, length, libc::PROT_READ)? else { return Ok(()) };
+        let start = target.as_ptr().cast::<u8>().cast_mut();
         // SAFETY: the pin holds the mapped source for the whole call; `copy` allows for a target that lies in it.
-        unsafe { std::ptr::copy(address(&pin), target.as_mut_ptr(), target.len()) };
+        unsafe { std::ptr::copy(address(&pin), start, target.len()) };
         self.verify(pin.span())
     }
 
@@ -336,11 +347,27 @@ impl Region {
     /// # Errors
     /// As [`pin`](Region::pin); `EACCES` for a region with access 'read'.
     pub fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
+        // SAFETY: a slice is readable.
+        unsafe { self.copy_in(offset, data) }
+    }
+
+    /// As [`write`](Region::write), of bytes that may lie in the region itself, as `memmove(3)`.
+    ///
+    /// # Errors
+    /// As [`write`](Region::write).
+    pub fn write_from(&self, offset: u64, data: &[Cell<u8>]) -> Result<()> {
+        // SAFETY: cells are readable.
+        unsafe { self.copy_in(offset, bytes_of(data)) }
+    }
+
+    /// # Safety
+    /// `data` is readable. It may lie in the region.
+    unsafe fn copy_in(&self, offset: u64, data: *const [u8]) -> Result<()> {
         let extent = self.extent.read();
         let length = data.len().try_into().unwrap_or(u64::MAX);
         let Some(pin) = self.pin_for_writing(&extent, offset, length)? else { return Ok(()) };
         // SAFETY: the pin holds the mapped, writable target for the whole call; `copy` allows for overlap.
-        unsafe { std::ptr::copy(data.as_ptr(), address_mut(&pin), data.len()) };
+        unsafe { std::ptr::copy(data.cast::<u8>(), address_mut(&pin), data.len()) };
         self.verify(pin.span())
     }
 
@@ -349,22 +376,35 @@ impl Region {
     /// # Errors
     /// As [`write`](Region::write).
     pub fn fill(&self, pattern: &[u8], offset: u64, length: u64) -> Result<()> {
+        // SAFETY: a slice is readable.
+        unsafe { self.repeat(pattern, offset, length) }
+    }
+
+    /// As [`fill`](Region::fill), with a pattern that may lie in the region itself.
+    ///
+    /// # Errors
+    /// As [`write`](Region::write).
+    pub fn fill_from(&self, pattern: &[Cell<u8>], offset: u64, length: u64) -> Result<()> {
+        // SAFETY: cells are readable.
+        unsafe { self.repeat(bytes_of(pattern), offset, length) }
+    }
+
+    /// # Safety
+    /// `pattern` is readable. It may lie in the region.
+    unsafe fn repeat(&self, pattern: *const [u8], offset: u64, length: u64) -> Result<()> {
         let extent = self.extent.read();
         let Some(pin) = self.pin_for_writing(&extent, offset, length)? else { return Ok(()) };
         let (start, length) = (address_mut(&pin), pin.span().len());
-        let byte = match pattern {
-            [] => Some(0),
-            [byte] => Some(*byte),
-            _ => None,
-        };
-        if let Some(byte) = byte {
+        if pattern.len() <= 1 {
+            // SAFETY: the caller's contract, for the one byte that there is.
+            let byte = if pattern.len() == 1 { unsafe { pattern.cast::<u8>().read() } } else { 0 };
             // SAFETY: the pin holds `length` mapped, writable bytes.
             unsafe { std::ptr::write_bytes(start, byte, length) };
             return self.verify(pin.span());
         }
         let mut filled = pattern.len().min(length);
         // SAFETY: not more than `length` bytes; `copy` allows for a pattern that lies in the mapping.
-        unsafe { std::ptr::copy(pattern.as_ptr(), start, filled) };
+        unsafe { std::ptr::copy(pattern.cast::<u8>(), start, filled) };
         // What is filled is copied behind itself, twice as much each time.
         while filled < length {
             let step = filled.min(length.saturating_sub(filled));
@@ -596,6 +636,11 @@ pub fn address(pin: &Pin) -> *const u8 {
 /// The first address of a pinned range, to write to.
 pub fn address_mut(pin: &Pin) -> *mut u8 {
     std::ptr::with_exposed_provenance_mut(pin.span().start())
+}
+
+/// What is in the cells. A pointer: others may change it, so it is no slice.
+fn bytes_of(cells: &[Cell<u8>]) -> *const [u8] {
+    std::ptr::slice_from_raw_parts(cells.as_ptr().cast(), cells.len())
 }
 
 /// Opens the source. Returns whether the file was made by this call.

@@ -15,6 +15,7 @@
 //! napi-rs's own helpers copy the memory where a runtime forbids external buffers. A copy is not a mapping: here that
 //! is an error.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::sync::atomic::AtomicU32;
 use std::sync::OnceLock;
@@ -164,10 +165,17 @@ unsafe extern "C" fn drop_pin_anywhere(_data: *mut c_void, hint: *mut c_void) {
     drop(unsafe { Box::from_raw(hint.cast::<Pin>()) });
 }
 
-/// The bytes of a typed array, to write to.
+/// The bytes of a typed array that nobody else has, to write to.
 pub fn bytes_mut<'a>(array: &'a mut Uint8ArraySlice<'_>) -> &'a mut [u8] {
     // SAFETY: the call that has the array runs on the thread of its environment, and calls no JavaScript meanwhile.
     unsafe { array.as_mut() }
+}
+
+/// The bytes of a typed array: they may lie in a mapping, and other threads may change them.
+pub fn cells<'a>(array: &'a mut Uint8ArraySlice<'_>) -> &'a [Cell<u8>] {
+    // SAFETY: the call that has the array runs on the thread of its environment, and calls no JavaScript meanwhile.
+    let bytes = unsafe { array.as_mut() };
+    Cell::from_mut(bytes).as_slice_of_cells()
 }
 
 /// Detaches an ArrayBuffer: its length becomes 0 and its memory unreachable through it. Anything else is left alone,

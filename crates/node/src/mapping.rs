@@ -184,19 +184,25 @@ pub fn mapping_view(
 /// Copies bytes from an offset into `target`.
 #[napi]
 pub fn mapping_read(region: &Handle, offset: f64, mut target: Uint8ArraySlice<'_>) -> napi::Result<()> {
-    region.read(exact("position", offset)?, external::bytes_mut(&mut target)).map_err(to_js)
+    region.read_to(exact("position", offset)?, external::cells(&mut target)).map_err(to_js)
 }
 
 /// Copies `data` to an offset.
 #[napi]
-pub fn mapping_write(region: &Handle, offset: f64, data: &[u8]) -> napi::Result<()> {
-    region.write(exact("position", offset)?, data).map_err(to_js)
+pub fn mapping_write(region: &Handle, offset: f64, mut data: Uint8ArraySlice<'_>) -> napi::Result<()> {
+    region.write_from(exact("position", offset)?, external::cells(&mut data)).map_err(to_js)
 }
 
 /// Repeats `pattern` over a range.
 #[napi]
-pub fn mapping_fill(region: &Handle, pattern: &[u8], offset: f64, length: f64) -> napi::Result<()> {
-    region.fill(pattern, exact("start", offset)?, exact("end", length)?).map_err(to_js)
+pub fn mapping_fill(
+    region: &Handle,
+    mut pattern: Uint8ArraySlice<'_>,
+    offset: f64,
+    length: f64,
+) -> napi::Result<()> {
+    let pattern = external::cells(&mut pattern);
+    region.fill_from(pattern, exact("start", offset)?, exact("end", length)?).map_err(to_js)
 }
 
 /// Copies a range to another place of the same mapping.
