@@ -220,6 +220,24 @@ test('what is cut off of memory is given back, and is zeros when it returns', (t
   t.true(isZero(mapping.bytes.subarray(PAGE / 2)))
 })
 
+linux('memory whose new last page is a guard page shrinks, and the page stays one', async (t) => {
+  const { code, signal, stdout } = await runScript(
+    `const { MADV_GUARD_INSTALL, Mapping, madvise } = require('mmap-native')
+    const mapping = Mapping.anonymous(${16 * PAGE}).fill(1)
+    try {
+      madvise(mapping.address, ${4 * PAGE}, MADV_GUARD_INSTALL)
+    } catch ({ code }) {
+      console.log(code)
+      process.exit()
+    }
+    mapping.resize(${PAGE + 100})
+    console.log(mapping.length, mapping.bytes[${PAGE}], mapping.faults.count)`,
+    { nodeArgs: ['--no-warnings'] },
+  )
+  if (stdout === 'EINVAL\n') t.log('a kernel before Linux 6.13, without guard pages')
+  else t.deepEqual({ code, signal, stdout }, { code: 0, signal: null, stdout: `${PAGE + 100} 0 1\n` })
+})
+
 for (const access of ACCESSES) {
   linux(`access '${access}': without room a mapping moves, and its old views read zeros`, (t) => {
     const path = scratchFile(t, content)

@@ -406,8 +406,14 @@ impl Region {
         for (part, tag) in registry.tags(page) {
             // SAFETY: a page of this region, with the gate closed.
             unsafe { sys::mprotect(part, libc::PROT_READ | libc::PROT_WRITE) }?;
-            // SAFETY: as above: private memory, and just made writable.
-            unsafe { sys::clear(rest) };
+            // A page that the kernel gives to nobody has no bytes: raw MADV_GUARD_INSTALL makes such ones. No handler could come to
+            // say so while the gate is closed, and the write would fault for ever.
+            let is_given =
+                sys::populate(part, true).map_or_else(|error| error.errno() != Some(libc::EFAULT), |()| true);
+            if is_given {
+                // SAFETY: as above: private memory, and just made writable.
+                unsafe { sys::clear(rest) };
+            }
             // SAFETY: as above.
             unsafe { sys::mprotect(part, tag.prot) }?;
         }

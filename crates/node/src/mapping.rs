@@ -195,12 +195,7 @@ pub fn mapping_write(region: &Handle, offset: f64, mut data: Uint8ArraySlice<'_>
 
 /// Repeats `pattern` over a range.
 #[napi]
-pub fn mapping_fill(
-    region: &Handle,
-    mut pattern: Uint8ArraySlice<'_>,
-    offset: f64,
-    length: f64,
-) -> napi::Result<()> {
+pub fn mapping_fill(region: &Handle, mut pattern: Uint8ArraySlice<'_>, offset: f64, length: f64) -> napi::Result<()> {
     let pattern = external::cells(&mut pattern);
     region.fill_from(pattern, exact("start", offset)?, exact("end", length)?).map_err(to_js)
 }
