@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # What the scripts in this folder share: they are run from the root of the project.
 #
 # A script whose tool the machine lacks says "skipped: NAME: reason", and exits with 0; with NO_SKIP=1 in its environment, where all

@@ -14,7 +14,10 @@ without=(--skip waiters::)
 
 test=$(cargo test --locked --no-run --package mmap-native-core --lib --message-format=json 2>/dev/null |
   sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
-[ -x "$test" ] || { say "the tests do not build: cargo test --package mmap-native-core"; exit 1; }
+if [ ! -x "$test" ]; then
+  say "the tests do not build: cargo test --package mmap-native-core"
+  exit 1
+fi
 
 # Blocks that something still points to at the end are the test runner's, and those of statics.
 valgrind --quiet --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite \
