@@ -12,6 +12,9 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 process.chdir(root)
 const OLDEST_RUST = [1, 88]
 
+/** npm and the programs of packages are scripts on Windows, which only a shell starts. */
+const asScript = { shell: process.platform === 'win32' }
+
 /** Runs a command and ends this process if it fails. */
 function run(command, args, options = {}) {
   const { status, signal, error } = spawnSync(command, args, { stdio: 'inherit', ...options })
@@ -21,7 +24,7 @@ function run(command, args, options = {}) {
 
 /** Runs a program of a package among the dependencies. */
 function bin(name, args, options) {
-  run(join('node_modules', '.bin', name), args, options)
+  run(join('node_modules', '.bin', name), args, { ...asScript, ...options })
 }
 
 function fail(message) {
@@ -44,7 +47,7 @@ function once(stamp, hash, work) {
 
 function install() {
   once('node_modules/.installed', hashOf('package-lock.json'), () => {
-    run('npm', ['ci', '--ignore-scripts', '--loglevel=error'])
+    run('npm', ['ci', '--ignore-scripts', '--loglevel=error'], asScript)
   })
 }
 
