@@ -67,11 +67,11 @@ function commentOf(node) {
 
 /** What is told by name, each with its declarations: more than one if it is overloaded. */
 const told = new Map()
-/** Names of constants: PROT_READ and so on. */
+/** PROT_READ and so on. */
 const numbers = []
 for (const node of source.statements.filter(isExported)) {
   if (ts.isExportDeclaration(node)) continue
-  if (/^[A-Z0-9_]+$/.test(nameOf(node))) numbers.push(nameOf(node))
+  if (/^[A-Z0-9_]+$/.test(nameOf(node))) numbers.push(node)
   else told.set(nameOf(node), [...(told.get(nameOf(node)) ?? []), node])
   if (!ts.isClassDeclaration(node)) continue
   for (const member of node.members.filter((member) => !isPrivate(member)))
@@ -222,18 +222,12 @@ function section(name) {
   return [`### \`${titleOf(name)}\``, ...groups.map(entry)].join('\n\n')
 }
 
-/** The constants by what they are for. */
-function constants() {
-  const families = [...new Set(numbers.map((name) => name.split('_')[0]))]
-  const rows = families.map((family) => [
-    `\`${family}_*\``,
-    numbers
-      .filter((name) => name.startsWith(`${family}_`))
-      .map(code)
-      .join(', '),
-  ])
-  return table(['family', 'names'], rows)
-}
+/** The constants of the platforms, a line each. */
+const constants = () =>
+  table(
+    ['constant', ''],
+    numbers.map((node) => [code(nameOf(node)), docOf(node).text]),
+  )
 
 const sections = Object.entries(SECTIONS).map(([title, names]) => [title, names.split(' ')])
 for (const name of sections.flatMap(([, names]) => names)) {
