@@ -36,7 +36,9 @@ export function withFigures(page: string): string {
 }
 
 /** The pages that may ask for figures. */
-export const pages = (): string[] =>
+export const pages = (): string[] => [join(root, 'README.md'), ...docs()]
+
+const docs = () =>
   readdirSync(join(root, 'docs'))
     .filter((file) => file.endsWith('.md'))
     .map((file) => join(root, 'docs', file))
