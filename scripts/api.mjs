@@ -226,7 +226,7 @@ function section(name) {
 const constants = () =>
   table(
     ['constant', ''],
-    numbers.map((node) => [code(nameOf(node)), docOf(node).text]),
+    numbers.map((node) => [code(nameOf(node)), docOf(node).text || fail(`${nameOf(node)} has no comment`)]),
   )
 
 const sections = Object.entries(SECTIONS).map(([title, names]) => [title, names.split(' ')])
