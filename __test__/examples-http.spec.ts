@@ -167,12 +167,13 @@ test('what is not in the folder, or no file, is 404, and other methods are 405',
 
 // ---- Files that become shorter while they are sent ---------------------------------------------------------------
 
-/** A server in a process of its own. */
-async function startServer(t: ExecutionContext, folder: string) {
+/** A server in a process of its own, where `more` is run. */
+async function startServer(t: ExecutionContext, folder: string, more = '') {
   const script = `
     const { serve } = require('./build/examples/http')
     const server = serve(process.argv[1], (path) => console.log('lost ' + path)).listen(0, '127.0.0.1')
-    server.on('listening', () => console.log('port ' + server.address().port))`
+    server.on('listening', () => console.log('port ' + server.address().port))
+    ${more}`
   const child = spawn(process.execPath, ['--eval', script, folder], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -250,6 +251,26 @@ test('a file that is truncated while views of it wait for the socket: the same',
   await until(() => lines.includes(`lost ${path}`))
   t.is((await get(port, '/large.bin')).body.length, pageSize)
   t.is(size, fs.statSync(path).size * PAGES)
+  await endsWhenTold(t, child)
+})
+
+test('where the runtime copies what it sends, as for TLS: zeros are sent, and the server hears of it', async (t) => {
+  const { folder, path, size } = largeFile(t)
+  const { child, lines, port } = await startServer(
+    t,
+    folder,
+    `server.prependListener('request', (request, response) => {
+       const { end } = response
+       response.end = (view) => {
+         require('node:fs').truncateSync(process.argv[1] + '/large.bin', 1)
+         return end.call(response, Buffer.from(view))
+       }
+     })`,
+  )
+  const { isComplete, body } = await get(port, '/large.bin', `bytes=${size - 100}-`)
+  t.true(isComplete)
+  t.true(body.equals(Buffer.alloc(100)))
+  await until(() => lines.includes(`lost ${path}`))
   await endsWhenTold(t, child)
 })
 

@@ -30,7 +30,8 @@ export function serve(folder: string, onLost: (path: string) => void): Server {
     if (known?.etag === etagOf(now)) return known
     if (!now.isFile()) throw new Error(`${path} is no file`)
     await using handle = await open(path)
-    const file = { etag: etagOf(await handle.stat({ bigint: true })), mapping: Mapping.open(handle) }
+    const mapping = Mapping.open(handle, { onFault: () => forget(path) })
+    const file = { etag: etagOf(await handle.stat({ bigint: true })), mapping }
     files.set(path, file)
     return file
   }
@@ -54,10 +55,14 @@ export function serve(folder: string, onLost: (path: string) => void): Server {
     return response.end(mapping.view(Buffer, start, end - start))
   }
 
+  function forget(path: string) {
+    if (files.delete(path)) onLost(path)
+  }
+
   /** The client was told of more than it gets, and so notices. Here a file whose last byte is gone is told of. */
   function lookForLost() {
     for (const [path, { mapping }] of files) {
-      mapping.prefetch(Math.max(0, mapping.length - 1)).catch(() => files.delete(path) && onLost(path))
+      mapping.prefetch(Math.max(0, mapping.length - 1)).catch(() => forget(path))
     }
   }
 
@@ -68,7 +73,8 @@ export function serve(folder: string, onLost: (path: string) => void): Server {
       return response.destroy()
     })
   }).on('clientError', ({ code }: NodeJS.ErrnoException, socket) => {
-    // The kernel reads the view for the socket, and has EFAULT for what the file does not have any more.
+    // The kernel reads the view for the socket, and has EFAULT for what the file does not have any more. With TLS, and in Bun, this process
+    // reads it, sends zeros, and onFault() is called: who must not send them sends mapping.read(), which throws.
     if (code === 'EFAULT') lookForLost()
     socket.destroy()
   })

@@ -44,13 +44,13 @@ export class Log {
 
   /** Adds a record. `ENOSPC`, if the device has no room for it. */
   append(bytes: Uint8Array): void {
-    const next = Math.ceil((this.#end + HEAD + bytes.length) / 8) * 8
+    const record = Buffer.allocUnsafe(HEAD + bytes.length)
+    record.writeUInt32LE(record.length, 0)
+    record.writeUInt32LE(crc32(bytes), 4)
+    record.set(bytes, HEAD)
+    const next = Math.ceil((this.#end + record.length) / 8) * 8
     this.#grow(next)
-    const head = Buffer.alloc(HEAD)
-    head.writeUInt32LE(HEAD + bytes.length, 0)
-    head.writeUInt32LE(crc32(bytes), 4)
-    this.#mapping.write(bytes, this.#end + HEAD)
-    this.#mapping.write(head, this.#end)
+    this.#mapping.write(record, this.#end)
     this.#end = next
   }
 
@@ -84,6 +84,7 @@ export class Log {
 }
 
 function syncFolder(folder: string): void {
+  if (process.platform === 'win32') return // it opens no folders
   const fd = openSync(folder, 'r')
   fsyncSync(fd)
   closeSync(fd)

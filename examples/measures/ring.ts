@@ -109,7 +109,8 @@ const receivers = {
 
   async ringToWorker(_: Take, done: (count: number) => void): Promise<ChildProcess> {
     const { child, memory } = await startRing()
-    new Worker(__filename, { workerData: memory.share() }).on('message', done)
+    const worker = new Worker(__filename, { workerData: memory.share() })
+    worker.on('message', done).once('exit', () => memory.unmap())
     return child
   },
 }
