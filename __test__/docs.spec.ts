@@ -5,7 +5,12 @@ import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import ts from 'typescript'
+import { tableFromArrays, tableToIPC } from 'apache-arrow'
+import initSqlJs = require('sql.js')
 import * as mmapNative from 'mmap-native'
+import { makeDatabase } from '../examples/sqlite'
+import { writeTiles } from '../examples/support/tiles'
+import { buildArchive } from '../examples/support/weather'
 import { root, runScript } from './support/child'
 
 const pages = ['README.md', ...fs.readdirSync(join(root, 'docs')).map((file) => join('docs', file))].filter(
@@ -24,6 +29,8 @@ interface Block {
 }
 
 const scratch = fs.mkdtempSync(join(tmpdir(), 'mmap-native-docs-'))
+// What recipes import besides.
+fs.symlinkSync(join(root, 'node_modules'), join(scratch, 'node_modules'), 'junction')
 test.after.always(() => fs.rmSync(scratch, { recursive: true, force: true }))
 
 function blocksOf(page: string): Block[] {
@@ -55,6 +62,33 @@ const LEFT_OUT = {
   columns: 'const columns = 2',
   Float16Array: 'const Float16Array = Uint16Array', // not in Node.js 20
 }
+
+/** Asks a server of an example for a range. */
+const CLIENT = `
+const { port } = server.address() as { port: number }
+const answer = await fetch(\`http://localhost:\${port}/\`, { headers: { range: 'bytes=64-69' } })
+assert.deepEqual([answer.status, await answer.text()], [206, 'needle'])
+server.close()`
+
+/** Files that have to be what their names say; all others have lines in them. */
+const FILES: Record<string, (path: string) => void | Promise<void>> = {
+  'country.mmdb': (path) => fs.copyFileSync(join(COUNTRIES, 'iptoasn-country-ipv4.mmdb'), path),
+  'year.arrow': (path) =>
+    fs.writeFileSync(path, tableToIPC(tableFromArrays({ temperature: new Float64Array(100) }), 'file')),
+  async 'numbers.parquet'(path) {
+    const { parquetWriteBuffer } = await import('hyparquet-writer')
+    const columnData = [{ name: 'root', data: [...Array(100).keys()] }]
+    fs.writeFileSync(path, Buffer.from(parquetWriteBuffer({ columnData })))
+  },
+  async 'pages.sqlite'(path) {
+    makeDatabase(await initSqlJs(), path, 10)
+  },
+  'weather.bin': (path) => fs.writeFileSync(path, buildArchive(10, 24)),
+  'world.pmtiles': (path) => writeTiles(path, 5, 100),
+}
+const COUNTRIES = join(root, 'node_modules', '@ip-location-db', 'iptoasn-country-mmdb')
+const made: (void | Promise<void>)[] = []
+test.before('files that libraries read are made', () => Promise.all(made))
 
 function nodesOf(node: ts.Node): ts.Node[] {
   const nodes = [node]
@@ -90,17 +124,19 @@ function programOf(code: string): string {
   const needsMapping = !declared.has('Mapping') && lines.some((line) => /= Mapping\./.test(line))
   if (needsMapping && !used.has('Mapping')) lines.unshift(LEFT_OUT.Mapping)
   // The other process of an example that waits.
-  if (code.includes('waitAsync')) {
+  if (code.includes('mapping.waitAsync')) {
     lines.push('setTimeout(() => { Atomics.store(mapping.view(Int32Array), 0, 1); mapping.notify(0) }, 50)')
   }
   lines.push("import assert from 'node:assert'", '{')
+  const after = code.includes('createServer(') ? [CLIENT] : []
   // A line that says which error it gives gives it. Sizes are smaller, and names are of this process.
   const body = code
     .replaceAll(/^(.*?) *\/\/ ((?:E|ERR_)[A-Z_]{3,})\b.*$/gm, "assert.throws(() => $1, { code: '$2' })")
     .replaceAll('1 << 30', '1 << 22')
+    .replaceAll('listen(8080)', 'listen(0)')
     .replaceAll("'/my-service'", `'/my-service-${process.pid}'`)
   const imports = [...body.matchAll(/^import .*\n/gm)].map(([line]) => line)
-  return [...imports, ...lines, body.replaceAll(/^import .*\n/gm, ''), '}'].join('\n')
+  return [...imports, ...lines, body.replaceAll(/^import .*\n/gm, ''), ...after, '}'].join('\n')
 }
 
 /** Writes the program and the files that it names. */
@@ -109,9 +145,13 @@ function prepare({ code, folder, file }: Block): void {
   fs.symlinkSync(root, join(folder, 'node_modules', 'mmap-native'), 'junction')
   const content = Buffer.alloc(1 << 20, '\n'.padStart(4096, 'x'))
   content.fill(0, 0, 64).write('needle', 64)
-  const named = [...code.matchAll(/open(?:Sync)?\('([^']+)'/g)].map(([, name = '']) => name)
-  for (const name of ['mapping.bin', 'log.bin', 'index.bin', ...named])
-    fs.writeFileSync(join(folder, name), content)
+  const named = [...code.matchAll(/open\w*\('([^']+)'/g)].map(([, name = '']) => name)
+  for (const name of ['mapping.bin', 'log.bin', 'index.bin', ...named]) {
+    const path = join(folder, name)
+    const make = FILES[name]
+    if (make === undefined) fs.writeFileSync(path, content)
+    else made.push(make(path))
+  }
   for (const name of named) {
     const [, end] = /read\((\d_000_000_000), 100\)/.exec(code) ?? []
     if (end !== undefined) fs.truncateSync(join(folder, name), Number(end.replaceAll('_', '')) + 100)
@@ -120,7 +160,7 @@ function prepare({ code, folder, file }: Block): void {
   for (const [, name = '', text = ''] of code.matchAll(/^\/\/ (\w+\.js): (.*)$/gm)) {
     const given =
       "const { Mapping } = require('mmap-native')\nconst { workerData } = require('worker_threads')\n"
-    fs.writeFileSync(join(folder, name), `${given}${text}\nmapping.write('reached')\n`)
+    fs.writeFileSync(join(folder, name), `${given}${text}\nmapping.read(0, 1)\n`)
   }
   fs.writeFileSync(file, programOf(code))
 }
