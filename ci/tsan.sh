@@ -2,7 +2,7 @@
 # The core's tests under ThreadSanitizer: two threads at the same bytes without an order between them. Only the bytes of mappings may
 # be raced for, which is what they are for: ci/tsan.supp names who touches them.
 #
-#   ci/tsan.sh
+#   ci/tsan.sh [TEST...]    the names of tests, or parts of them; default: all
 #
 # The locks are Rust's, so the standard library has to be built with ThreadSanitizer as well: needs a nightly Rust compiler
 # with rust-src or, beside one without, the compiler of Debian and its source (rustc-web, cargo-web, rust-web-src).
@@ -31,4 +31,4 @@ fi
 export RUSTFLAGS=$flags
 export TSAN_OPTIONS="suppressions=$PWD/ci/tsan.supp handle_segv=0 handle_sigbus=0"
 "${cargo[@]}" test --locked -Zbuild-std=std,panic_unwind,test --target "$target" --target-dir "$cache/tsan" \
-  --package mmap-native-core --lib --test contention --test resize -- --test-threads=1
+  --package mmap-native-core --lib --test contention --test resize -- --test-threads=1 "$@"
