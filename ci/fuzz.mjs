@@ -69,6 +69,10 @@ function runChild(seed, calls) {
     child.on('close', (code, signal) => {
       const last = lastCalls(join(folder, 'files'))
       rmSync(folder, { recursive: true, force: true })
+      // Shared memory outlives a process that could not clean up.
+      for (let number = 0; number < 4; number++) {
+        rmSync(`/dev/shm/mmap-native-fuzz-${child.pid}${number}`, { force: true })
+      }
       if (code === 0) resolve({ report: JSON.parse(stdout) })
       else resolve({ problem: `ended with ${signal ?? `status ${code}`}`, stderr, last })
     })
