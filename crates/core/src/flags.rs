@@ -28,7 +28,7 @@ bitflags! {
         /// Memory without a file.
         const ANONYMOUS = libc::MAP_ANONYMOUS;
         /// No swap space or memory is set aside.
-        const NORESERVE = libc::MAP_NORESERVE;
+        const NORESERVE = MAP_NORESERVE;
         /// Huge pages of a size in bits 26 to 31, or of the default size.
         #[cfg(target_os = "linux")]
         const HUGETLB = libc::MAP_HUGETLB;
@@ -38,6 +38,13 @@ bitflags! {
         const _ = !0;
     }
 }
+
+/// No swap space or memory is set aside.
+#[cfg(not(target_os = "freebsd"))]
+pub const MAP_NORESERVE: i32 = libc::MAP_NORESERVE;
+/// Not one bit: FreeBSD has no such flag, and sets nothing aside.
+#[cfg(target_os = "freebsd")]
+pub const MAP_NORESERVE: i32 = 0;
 
 #[cfg(target_os = "linux")]
 impl MapFlags {
@@ -66,7 +73,6 @@ pub const COMMON: &[(&str, i32)] = constants![
     MAP_ANONYMOUS,
     MAP_ANON,
     MAP_FILE,
-    MAP_NORESERVE,
     MS_ASYNC,
     MS_SYNC,
     MS_INVALIDATE,
@@ -101,6 +107,7 @@ pub const COMMON: &[(&str, i32)] = constants![
 pub const PLATFORM: &[(&str, i32)] = constants![
     PROT_GROWSDOWN,
     PROT_GROWSUP,
+    MAP_NORESERVE,
     MAP_SHARED_VALIDATE,
     MAP_TYPE,
     MAP_GROWSDOWN,
@@ -153,6 +160,7 @@ pub const PLATFORM: &[(&str, i32)] = constants![
 /// The constants of this platform beyond [`COMMON`].
 #[cfg(target_os = "macos")]
 pub const PLATFORM: &[(&str, i32)] = constants![
+    MAP_NORESERVE,
     MAP_RENAME,
     MAP_HASSEMAPHORE,
     MAP_NOCACHE,

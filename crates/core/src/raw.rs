@@ -291,7 +291,8 @@ pub fn msync(addr: usize, length: usize, flags: i32) -> Result<()> {
     let span = aligned_pages("msync", addr, length)?;
     let pin = pin_pages("msync", span)?;
     sys::msync(pin.span(), flags)?;
-    if flags & libc::MS_SYNC != 0 {
+    // On FreeBSD MS_SYNC is 0.
+    if flags & (libc::MS_SYNC | libc::MS_ASYNC) == libc::MS_SYNC {
         flush_files(pin.span())?;
     }
     Ok(())

@@ -47,6 +47,7 @@ mod linux {
 
     fn timespec(time: Duration) -> libc::timespec {
         // Longer is for ever.
+        #[allow(clippy::useless_conversion)] // the type differs between platforms
         let tv_sec = i32::try_from(time.as_secs()).unwrap_or(i32::MAX).into();
         #[allow(clippy::unnecessary_fallible_conversions)] // the type differs between platforms
         let tv_nsec = libc::c_long::try_from(time.subsec_nanos()).unwrap_or(0);

@@ -20,9 +20,9 @@ pub const LONGEST_SHM_NAME: usize = 255;
 pub fn shm_open(name: &CStr, flags: i32, mode: u32) -> Result<File> {
     #[cfg(any(target_os = "macos", target_os = "ios"))]
     let mode = libc::c_uint::from(mode);
-    // The mode is narrower than it was given on some systems: the caller has cut it to permission bits.
     #[cfg(not(any(target_os = "macos", target_os = "ios")))]
-    let mode = libc::mode_t::from(mode);
+    #[allow(clippy::unnecessary_fallible_conversions)] // the type differs between platforms
+    let mode = libc::mode_t::try_from(mode).map_err(|_| Error::system("shm_open", libc::EINVAL))?;
     // SAFETY: the name ends with a zero; the call reads it and keeps nothing.
     let fd = unsafe { libc::shm_open(name.as_ptr(), flags, mode) };
     if fd < 0 {
@@ -53,12 +53,14 @@ pub fn shm_unlink(name: &CStr) -> Result<()> {
 pub fn memfd_create(name: &CStr) -> Result<File> {
     const MFD_NOEXEC_SEAL: libc::c_uint = 8;
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-    let create = |flags| {
+    let create = |flags: libc::c_uint| {
+        // Not the function of the C library, which glibc has since 2.27: it would keep the addon from loading on older ones.
         // SAFETY: the name ends with a zero; the call reads it and keeps a copy.
-        match unsafe { libc::memfd_create(name.as_ptr(), flags) } {
-            fd if fd < 0 => Err(Error::last("memfd_create")),
+        let fd = unsafe { libc::syscall(libc::SYS_memfd_create, name.as_ptr(), flags) };
+        match libc::c_int::try_from(fd) {
             // SAFETY: just opened, and nobody else's.
-            fd => Ok(unsafe { File::from_raw_fd(fd) }),
+            Ok(fd) if fd >= 0 => Ok(unsafe { File::from_raw_fd(fd) }),
+            _ => Err(Error::last("memfd_create")),
         }
     };
     match create(flags | MFD_NOEXEC_SEAL) {

@@ -12,11 +12,14 @@ use std::sync::OnceLock;
 
 use super::types::{Access, MapOptions};
 use crate::error::{Error, Result};
+use crate::flags::MAP_NORESERVE;
 use crate::range::{Layout, Span};
 use crate::table::FileIdentity;
 
+#[cfg(target_os = "freebsd")]
+use libc::posix_fadvise as posix_fadvise64;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use libc::{fallocate64, mmap64, off64_t, pread64, pwrite64};
+use libc::{fallocate64, mmap64, off64_t, posix_fadvise64, pread64, pwrite64};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use libc::{mmap as mmap64, off_t as off64_t, pread as pread64, pwrite as pwrite64};
 
@@ -105,7 +108,7 @@ pub unsafe fn map_zeros(span: Span) -> Result<()> {
 }
 
 unsafe fn replace(span: Span, prot: i32) -> Result<()> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | MAP_NORESERVE | libc::MAP_FIXED;
     // SAFETY: the caller's contract.
     unsafe { mmap(span.start(), span.len(), prot, flags, -1, 0) }.map(|_| ())
 }
@@ -118,7 +121,7 @@ unsafe fn replace(span: Span, prot: i32) -> Result<()> {
 /// # Errors
 /// As `mmap(2)`.
 pub unsafe fn map_private(span: Span, fd: RawFd, offset: i64) -> Result<()> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_NORESERVE | libc::MAP_FIXED;
+    let flags = libc::MAP_PRIVATE | MAP_NORESERVE | libc::MAP_FIXED;
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: the caller's contract.
     unsafe { mmap(span.start(), span.len(), prot, flags, fd, offset) }.map(|_| ())
@@ -199,7 +202,7 @@ pub fn write_from_memory(fd: RawFd, span: Span, length: u64, offset: u64) -> Res
 /// As `mmap(2)` and `mremap(2)`; `EFAULT` if the pages cannot be read after all.
 #[cfg(target_os = "linux")]
 pub unsafe fn copy_privately(span: Span) -> Result<()> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | MAP_NORESERVE;
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: no MAP_FIXED.
     let copy = unsafe { mmap(0, span.len(), prot, flags, -1, 0) }?;
@@ -259,7 +262,7 @@ pub unsafe fn copy_privately(span: Span) -> Result<()> {
 /// # Errors
 /// As `mmap(2)` and `pread(2)`; the range is then as before.
 pub unsafe fn copy_from_file(span: Span, prot: i32, fd: RawFd, offset: u64) -> Result<()> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | MAP_NORESERVE;
     // SAFETY: no MAP_FIXED.
     let copy = unsafe { mmap(0, span.len(), libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) }?;
     let copy = Span::new(copy, span.len()).ok_or(Error::system("mmap", libc::ENOMEM))?;
@@ -283,6 +286,11 @@ pub unsafe fn copy_from_file(span: Span, prot: i32, fd: RawFd, offset: u64) -> R
     moved
 }
 
+#[cfg(not(target_os = "freebsd"))]
+const NO_DATA: i32 = libc::ENODATA;
+#[cfg(target_os = "freebsd")]
+const NO_DATA: i32 = libc::ENOATTR;
+
 /// `pread(2)` into fresh pages, until they are full or the file ends.
 fn read_into_memory(fd: RawFd, span: Span, offset: u64) -> Result<()> {
     let overflow = |_| Error::system("pread", libc::EOVERFLOW);
@@ -294,7 +302,7 @@ fn read_into_memory(fd: RawFd, span: Span, offset: u64) -> Result<()> {
         let count = unsafe { pread64(fd, pointer(rest), rest.len(), at) };
         match usize::try_from(count) {
             // Nothing at all is a page that the file has not got.
-            Ok(0) if done == 0 => return Err(Error::system("pread", libc::ENODATA)),
+            Ok(0) if done == 0 => return Err(Error::system("pread", NO_DATA)),
             Ok(0) => return Ok(()),
             Ok(count) => done = done.saturating_add(count),
             Err(_) if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {}
@@ -446,7 +454,7 @@ pub fn reserve(span: Span) -> Result<()> {
     const EXACT: i32 = libc::MAP_FIXED_NOREPLACE;
     #[cfg(not(target_os = "linux"))]
     const EXACT: i32 = 0;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | EXACT;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | MAP_NORESERVE | EXACT;
     // SAFETY: no MAP_FIXED. A system without the exact flag takes the address as a hint: checked below.
     let at = unsafe { mmap(span.start(), span.len(), libc::PROT_NONE, flags, -1, 0) }?;
     if at == span.start() {
@@ -464,7 +472,7 @@ pub fn reserve(span: Span) -> Result<()> {
 /// # Errors
 /// `ENOMEM`.
 pub fn reserve_anywhere(length: usize) -> Result<Span> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | MAP_NORESERVE;
     // SAFETY: no MAP_FIXED.
     let at = unsafe { mmap(0, length, libc::PROT_NONE, flags, -1, 0) }?;
     Span::new(at, length).ok_or(Error::system("mmap", libc::ENOMEM))
@@ -522,9 +530,8 @@ pub fn file_size_limit() -> u64 {
     if limit == libc::RLIM_INFINITY {
         return u64::MAX;
     }
-    #[allow(clippy::unnecessary_cast)] // the type differs between platforms
-    let limit = limit as u64;
-    limit
+    #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions)] // the type differs between platforms
+    u64::try_from(limit).unwrap_or(u64::MAX)
 }
 
 /// Whether anything is mapped in the range, by `/proc/self/maps`; `false` where there is no such file.
@@ -619,7 +626,7 @@ pub fn lock_limit() -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the call fills the structure, or fails and leaves it.
     unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
-    #[allow(clippy::useless_conversion)] // the type differs between platforms
+    #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions)] // the type differs between platforms
     (limit.rlim_cur != libc::RLIM_INFINITY).then(|| u64::try_from(limit.rlim_cur).unwrap_or(u64::MAX))
 }
 
@@ -628,18 +635,18 @@ pub fn lock_limit() -> Option<u64> {
 /// # Errors
 /// As the call; `ENOSYS` on systems without it.
 pub fn drop_from_page_cache(file: &File, offset: u64, length: u64) -> Result<()> {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     {
         let overflow = |_| Error::system("posix_fadvise", libc::EOVERFLOW);
         let (offset, length) =
             (off64_t::try_from(offset).map_err(overflow)?, off64_t::try_from(length).map_err(overflow)?);
         // SAFETY: a plain call on a descriptor that `file` keeps open. It returns the error number.
-        match unsafe { libc::posix_fadvise64(file.as_raw_fd(), offset, length, libc::POSIX_FADV_DONTNEED) } {
+        match unsafe { posix_fadvise64(file.as_raw_fd(), offset, length, libc::POSIX_FADV_DONTNEED) } {
             0 => Ok(()),
             errno => Err(Error::system("posix_fadvise", errno)),
         }
     }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
     {
         let _ = (file, offset, length);
         Err(Error::system("posix_fadvise", libc::ENOSYS))
@@ -725,7 +732,7 @@ impl MapOptions {
             Access::Write if self.sync => SYNCHRONOUS,
             Access::Read | Access::Write => libc::MAP_SHARED,
         };
-        kind | if self.no_reserve { libc::MAP_NORESERVE } else { 0 }
+        kind | if self.no_reserve { MAP_NORESERVE } else { 0 }
     }
 }
 
