@@ -6,13 +6,22 @@ import type * as Binding from '../native/binding'
 /** That of package.json, and of the binaries that belong to it. */
 const VERSION = '0.1.0'
 
-/** The platforms that have a binary, as Node names them, with those of Linux by their C libraries: see `npm/`. */
-const PLATFORMS: Record<string, readonly string[]> = {
-  'linux-x64': ['linux-x64-gnu'],
-  'linux-arm64': ['linux-arm64-gnu'],
-  'darwin-x64': ['darwin-x64'],
-  'darwin-arm64': ['darwin-arm64'],
-}
+/** The platforms that have a binary, by the names of their packages: see `scripts/platforms.mjs`. */
+const PLATFORMS = [
+  'linux-x64-gnu',
+  'linux-x64-musl',
+  'linux-arm64-gnu',
+  'linux-arm64-musl',
+  'linux-arm-gnueabihf',
+  'linux-s390x-gnu',
+  'linux-ppc64-gnu',
+  'linux-riscv64-gnu',
+  'win32-x64-msvc',
+  'win32-arm64-msvc',
+  'darwin-x64',
+  'darwin-arm64',
+  'freebsd-x64',
+]
 
 type Failure = Error & { code?: unknown }
 
@@ -30,6 +39,15 @@ function isMusl(): boolean {
   } catch {
     return false
   }
+}
+
+/** What the package for this process is called behind `mmap-native-`, whether or not there is one. */
+function platformName(): string {
+  const { platform, arch } = process
+  if (platform === 'win32') return `${platform}-${arch}-msvc`
+  if (platform !== 'linux') return `${platform}-${arch}`
+  if (isMusl()) return `${platform}-${arch}-musl`
+  return `${platform}-${arch}-${arch === 'arm' ? 'gnueabihf' : 'gnu'}`
 }
 
 /** The binary that this process uses: its file, and why it is that one. */
@@ -88,14 +106,10 @@ function load(): typeof Binding {
       )
     }
   }
-  const platform = `${process.platform}-${process.arch}`
-  const known = PLATFORMS[platform] ?? []
-  const ending = process.platform === 'linux' && isMusl() ? '-musl' : '-gnu'
-  const [name] = process.platform === 'linux' ? known.filter((one) => one.endsWith(ending)) : known
-  if (name === undefined) {
-    const here = process.platform === 'linux' ? platform + ending : platform
+  const name = platformName()
+  if (!PLATFORMS.includes(name)) {
     throw failure(
-      `there is none for ${here}; there are ones for ${Object.values(PLATFORMS).flat().join(', ')}. ` +
+      `there is none for ${name}; there are ones for ${PLATFORMS.join(', ')}. ` +
         'To use one that was built from source, name it in the environment variable MMAP_NATIVE_BINARY.',
     )
   }
