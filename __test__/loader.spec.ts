@@ -138,6 +138,28 @@ for (const [system, arch, libc, name] of [
   })
 }
 
+for (const [libc, version] of [
+  ['gnu', '2.36'],
+  ['musl', undefined],
+] as const) {
+  test(`a program that does not name its loader at its beginning says in its report that it runs on ${libc}`, async (t) => {
+    const folder = installed(t)
+    const program = join(folder, 'program')
+    writeFileSync(program, '\x7fELF')
+    const report = `{ getReport: () => ({ header: ${JSON.stringify({ glibcVersionRuntime: version })} }) }`
+    const prelude = `${pretend({ platform: 'linux', arch: 'x64', execPath: program })}
+      Object.defineProperty(process, 'report', { value: ${report} })`
+    const message = await load(folder, { prelude })
+    t.true(message.includes(`the package mmap-native-linux-x64-${libc} is not installed`), message)
+  })
+}
+
+test('a program that may not be read, and the real report of this process, lead to its own package', async (t) => {
+  const folder = installed(t)
+  addBinary(folder, binary, undefined)
+  t.is(await load(folder, { prelude: pretend({ execPath: join(folder, 'nothing') }) }), 'loaded true\n')
+})
+
 for (const [arch, libc, name] of [
   ['loong64', 'gnu', 'linux-loong64-gnu'],
   ['arm', 'musl', 'linux-arm-musl'],

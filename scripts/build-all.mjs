@@ -18,11 +18,11 @@
 // cache directory, about 3 GB. It is safe to delete.
 
 import { execFileSync, spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { inspect } from './binary.mjs'
+import { checkBinary } from './binary.mjs'
 import { cache, installPackages, SKIPPED, skipped } from './machine.mjs'
 import { platforms } from './platforms.mjs'
 
@@ -161,22 +161,11 @@ function buildWithMingw() {
 
 function build(platform) {
   const built = platform.name === 'win32-x64-msvc' ? buildWithMingw() : buildWithZig(platform)
-  const found = inspect(readFileSync(built))
-  for (const property of ['os', 'cpu']) {
-    if (found[property] !== platform[property])
-      throw new Error(`it was built for ${found.os} ${found.cpu}: ${built}`)
-  }
-  if (platform.glibc && newer(found.glibc, platform.glibc))
-    throw new Error(`it asks for glibc ${found.glibc}, and ${platform.glibc} is promised`)
-  if (!found.isAddon) throw new Error('it has no entry point of Node-API')
+  const what = checkBinary(built, platform)
   mkdirSync(output, { recursive: true })
   copyFileSync(built, join(output, platform.binary))
-  const needs = found.glibc ? `, glibc ${found.glibc}` : ''
-  const standIn = platform.here ? `, as ${platform.here}` : ''
-  return `${Math.ceil(found.size / 1024)} KiB${needs}${standIn}`
+  return platform.here ? `${what}, as ${platform.here}` : what
 }
-
-const newer = (version, than) => version.localeCompare(than, 'en', { numeric: true }) > 0
 
 const counts = { ok: 0, failed: 0, skipped: 0 }
 for (const platform of platforms.filter(({ name }) => options.only?.includes(name) ?? true)) {

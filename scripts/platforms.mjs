@@ -40,7 +40,7 @@ const table = [
 export const platforms = table.map((row) => {
   const [os, cpu, abi] = row.name.split('-')
   const libc = os === 'linux' ? (abi === 'musl' ? 'musl' : 'glibc') : undefined
-  return { ...row, os, cpu, libc, binary: `mmap-native.${row.name}.node` }
+  return Object.assign(row, { os, cpu, libc, binary: `mmap-native.${row.name}.node` })
 })
 
 const root = fileURLToPath(new URL('..', import.meta.url))

