@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { Mapping, type ViewConstructor, pageSize } from 'mmap-native'
 import { newFile, pattern } from './support/files'
 import { check } from './support/harness'
-import { noAdvice } from './support/platform'
+import { littleEndian, noAdvice } from './support/platform'
 
 const SIZE = 5 * pageSize + 300
 const contents = pattern(SIZE)
@@ -23,8 +23,9 @@ check(
     halves[2] = -2
     assert.equal(halves.length, 3)
     assert.equal(halves.byteOffset % 2, 0)
-    assert.equal(mapping.bytes.readUInt16LE(2), 0x3e00)
-    assert.equal(mapping.bytes.readUInt16LE(6), 0xc000)
+    const { dataView } = mapping
+    assert.equal(dataView.getUint16(2, littleEndian), 0x3e00)
+    assert.equal(dataView.getUint16(6, littleEndian), 0xc000)
     assert.equal(mapping.view(Float16).length, 50)
     assert.throws(() => mapping.view(Float16, 1), { code: 'ERR_OUT_OF_RANGE' })
     assert.throws(() => mapping.view(Float16, 0, 51), { code: 'ERR_OUT_OF_RANGE' })

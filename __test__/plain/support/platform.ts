@@ -1,14 +1,23 @@
 /** What a platform cannot do, each as a reason to skip what needs it; `undefined` where it can. */
-import { constants } from 'node:os'
+import { constants, endianness } from 'node:os'
 import { getSystemErrorMap } from 'node:util'
 import { MAP_FIXED } from 'mmap-native'
 
 const isWindows = process.platform === 'win32'
+/** Whether `qemu` runs this process, on another CPU. `scripts/test-platforms.mjs` says so. */
+const isEmulated = process.env['MMAP_NATIVE_EMULATOR'] === 'qemu'
+
+/** Whether the lowest byte of a number comes first in memory. */
+export const littleEndian = endianness() === 'LE'
 
 /** Where in a file a raw mapping may start: a multiple of this many bytes. */
 export const offsetUnit = (pageSize: number): number => (isWindows ? 65_536 : pageSize)
 
-export const noTruncation = isWindows ? 'Windows lets nobody make a file shorter that is mapped' : undefined
+export const noTruncation = isWindows
+  ? 'Windows lets nobody make a file shorter that is mapped'
+  : isEmulated && (!littleEndian || process.arch === 'arm')
+    ? 'qemu tells a program for this CPU a wrong address with SIGBUS'
+    : undefined
 
 export const noParts = isWindows ? 'Windows unmaps only whole mappings' : undefined
 
