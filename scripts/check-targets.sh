@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 #
 # Type-checks the whole workspace for targets that the machine at hand cannot
-# run (and need not be able to link for), so that a mistake in code for macOS
-# or for 64-bit ARM shows up before anybody builds there.
+# run (and need not be able to link for), so that a mistake in code for macOS,
+# for 32 bits or for a big-endian CPU shows up before anybody builds there.
 #
 #   scripts/check-targets.sh [--install] [--strict] [--no-skip]
 #                            [--target TARGET]... [-- CARGO-ARGUMENTS]
@@ -48,7 +48,10 @@ targets=(
   aarch64-apple-darwin
   x86_64-apple-darwin
   x86_64-unknown-linux-musl
+  armv7-unknown-linux-gnueabihf
+  s390x-unknown-linux-gnu
   x86_64-pc-windows-gnu
+  x86_64-unknown-freebsd
 )
 
 # What --install installs. The last package is clippy; all the others are

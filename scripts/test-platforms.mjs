@@ -121,7 +121,8 @@ function registerQemu(cpu) {
 
 function unregister() {
   for (const name of registered.values()) writeFileSync(join(BINFMT, name), '-1')
-  if (mounted) run('umount', [BINFMT])
+  // Somebody else may have come to use it.
+  if (mounted && readdirSync(BINFMT).length === 2) run('umount', [BINFMT])
 }
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1))
 process.on('exit', unregister)

@@ -32,7 +32,8 @@ pub fn mmap(addr: usize, length: usize, prot: i32, flags: i32, fd: RawFd, offset
     if length == 0 {
         return Err(invalid("length is 0"));
     }
-    if usize::try_from(offset).map_or(true, |offset| !is_page_aligned(offset)) {
+    // An offset may be larger than every address.
+    if u64::try_from(sys::page_size()).ok().and_then(|page| offset.checked_rem(page)) != Some(0) {
         return Err(invalid("offset is not a multiple of the page size"));
     }
     let offset = i64::try_from(offset).map_err(|_| Error::system("mmap", libc::EOVERFLOW))?;
