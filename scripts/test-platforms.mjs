@@ -13,7 +13,7 @@
 //
 // One line for each platform goes to standard output: "ok", "skipped" and why, or "FAILED"; then the counts.
 
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import {
   cpSync,
   existsSync,
@@ -34,7 +34,7 @@ import { platforms } from './platforms.mjs'
 import { HOST, inRoot, makeRoot, nodeOfNpm, nodeOfWheel } from './roots.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const FILE_TIMEOUT = 600_000
+const FILE_TIMEOUT = 1_800_000
 
 /**
  * How each platform is run. `debian`: the CPU, as Debian names it. `qemu`: as qemu names it. `npm`: a Node.js of npm, beside that
@@ -74,38 +74,46 @@ if (files.length === 0) {
   process.exit(1)
 }
 
-function run(command, args, more = {}) {
-  const { status, signal, error, stdout, stderr } = spawnSync(command, args, {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-    maxBuffer: 2 ** 26,
-    killSignal: 'SIGKILL',
-    ...more,
-  })
-  if (error && error.code !== 'ETIMEDOUT') throw error
-  return { status, signal, stdout, stderr, timedOut: error?.code === 'ETIMEDOUT' }
-}
+/** What is to be undone when this ends, however it does: the last first. */
+const cleanups = new Set()
+process.on('exit', () => {
+  for (const cleanup of [...cleanups].toReversed()) cleanup()
+})
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1))
 
-function must(command, args, more) {
-  const { status, stderr, stdout } = run(command, args, more)
-  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${stderr.trim()}`)
-  return stdout
+/** Runs a program to its end, and gives what it printed and how it ended. */
+function run(command, args, { env, timeout } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+    const kill = () => child.kill('SIGKILL')
+    cleanups.add(kill)
+    const ending = { stdout: '', stderr: '', timedOut: false }
+    const timer = timeout && setTimeout(() => (ending.timedOut = kill()), timeout)
+    for (const name of ['stdout', 'stderr'])
+      child[name].setEncoding('utf8').on('data', (text) => (ending[name] += text))
+    child.on('error', reject)
+    child.on('close', (status, signal) => {
+      clearTimeout(timer)
+      cleanups.delete(kill)
+      resolve({ ...ending, status, signal })
+    })
+  })
 }
 
 // ------------------------------------------------------------------ other CPUs
 
 const BINFMT = '/proc/sys/fs/binfmt_misc'
-const registered = new Map()
-let mounted = false
+const registered = new Set()
 
 /** Tells the kernel to start programs for this CPU with qemu, also in a chroot: it keeps the interpreter open. */
 function registerQemu(cpu) {
   if (registered.has(cpu)) return
   const debian = provideDebian(HOST, ['qemu-user'])
   if (!existsSync(join(BINFMT, 'register'))) {
-    if (run('mount', ['-t', 'binfmt_misc', 'none', BINFMT]).status !== 0)
+    if (spawnSync('mount', ['-t', 'binfmt_misc', 'none', BINFMT]).status !== 0)
       skipped('the kernel lets nobody say here what runs programs for other CPUs (binfmt_misc)')
-    mounted = true
+    // Somebody else may have come to use it.
+    cleanups.add(() => readdirSync(BINFMT).length === 2 && spawnSync('umount', [BINFMT]))
   }
   const text = readFileSync(
     join(debian, 'usr', 'share', 'qemu', 'binfmt.d', `qemu-${cpu}.conf`),
@@ -116,16 +124,9 @@ function registerQemu(cpu) {
   fields[1] = name
   fields[6] = join(debian, 'usr', 'bin', `qemu-${cpu}`)
   writeFileSync(join(BINFMT, 'register'), fields.join(':'))
-  registered.set(cpu, name)
+  registered.add(cpu)
+  cleanups.add(() => writeFileSync(join(BINFMT, name), '-1'))
 }
-
-function unregister() {
-  for (const name of registered.values()) writeFileSync(join(BINFMT, name), '-1')
-  // Somebody else may have come to use it.
-  if (mounted && readdirSync(BINFMT).length === 2) run('umount', [BINFMT])
-}
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1))
-process.on('exit', unregister)
 
 /** The ways to run a platform: each a Debian, a Node.js to add to it, and the program. */
 function waysToRun({ debian, npm, wheel }) {
@@ -152,14 +153,15 @@ function addProject(files, platform) {
 const binaryOf = ({ binary }) => join(root, 'build', 'platforms', binary)
 
 /** Runs each program as a process of its own, so that a crash costs no more than that program. */
-function runPlain(base, command, { name }, qemu) {
+async function runPlain(base, command, { name }, qemu) {
   const env = { PATH: '/usr/sbin:/usr/bin', HOME: '/root', ...(qemu && { MMAP_NATIVE_EMULATOR: 'qemu' }) }
-  const version = must(...inRoot(base, command, '--version'), { env }).trim()
+  const { stdout: version, stderr: why } = await run(...inRoot(base, command, '--version'), { env })
+  if (version === '') throw new Error(`Node.js does not start: ${why.trim()}`)
   const sum = { passed: 0, skipped: 0 }
   const problems = []
   for (const file of files) {
     const enter = inRoot(base, command, '--expose-gc', `/project/${programs}/${file}`)
-    const { status, signal, stdout, stderr, timedOut } = run(...enter, { env, timeout: FILE_TIMEOUT })
+    const { status, signal, stdout, stderr, timedOut } = await run(...enter, { env, timeout: FILE_TIMEOUT })
     const counts = /(\d+) passed, (\d+) failed\n$/.exec(stdout)
     sum.passed += Number(counts?.[1] ?? 0)
     sum.skipped += stdout.match(/^skipped /gm)?.length ?? 0
@@ -169,33 +171,34 @@ function runPlain(base, command, { name }, qemu) {
     problems.push(`${file}: ${how}`)
     console.error(`${name}: ${file} failed, its output:\n${stdout}${stderr}`)
   }
-  const text = `Node.js ${version}${qemu ? ', emulated' : ''}: ${sum.passed} passed, ${sum.skipped} skipped`
+  const text = `Node.js ${version.trim()}${qemu ? ', emulated' : ''}: ${sum.passed} passed, ${sum.skipped} skipped`
   return { ok: problems.length === 0, text: text + problems.map((problem) => ` [${problem}]`).join('') }
 }
 
-function test(platform) {
+async function test(platform) {
   const how = RUNS[platform.name]
   if (platform.name === 'win32-x64-msvc') return testWindows()
   if (how === undefined) skipped('nothing here can run it')
   if (!existsSync(binaryOf(platform)))
     skipped(`it is not built: npm run build:all -- --only ${platform.name}`)
   if (how.qemu) registerQemu(how.qemu)
-  const results = waysToRun(how).map((way) => {
+  const results = []
+  for (const way of waysToRun(how)) {
     const base = mkdtempSync(join(tmpdir(), 'mmap-native-platform-'))
-    try {
-      const folder = makeRoot(base, way.debian, way.node)
-      addProject(folder.files, platform)
-      return runPlain(folder, way.command, platform, how.qemu)
-    } finally {
-      rmSync(base, { recursive: true, force: true })
-    }
-  })
+    const remove = () => rmSync(base, { recursive: true, force: true })
+    cleanups.add(remove)
+    const folder = makeRoot(base, way.debian, way.node)
+    addProject(folder.files, platform)
+    results.push(await runPlain(folder, way.command, platform, how.qemu))
+    cleanups.delete(remove)
+    remove()
+  }
   return { ok: results.every(({ ok }) => ok), text: results.map(({ text }) => text).join('; ') }
 }
 
 /** Has a script of its own: it takes Wine, and builds what it needs. */
-function testWindows() {
-  const { status, stdout, stderr } = run(join(root, 'scripts', 'test-windows.sh'), [])
+async function testWindows() {
+  const { status, stdout, stderr } = await run(join(root, 'scripts', 'test-windows.sh'), [])
   if (status === 2) skipped(stderr.trim().split('\n').at(-1))
   if (status !== 0) console.error(stdout + stderr)
   return { ok: status === 0, text: stdout.match(/^(ok|FAILED) .*$/gm)?.join('; ') ?? '' }
@@ -205,7 +208,7 @@ const counts = { ok: 0, failed: 0, skipped: 0 }
 for (const platform of platforms.filter(({ name }) => options.only?.includes(name) ?? true)) {
   const start = performance.now()
   try {
-    const { ok, text } = test(platform)
+    const { ok, text } = await test(platform)
     counts[ok ? 'ok' : 'failed']++
     const seconds = Math.round((performance.now() - start) / 1000)
     console.log(`${ok ? 'ok' : 'FAILED'} ${platform.name}: ${text} (${seconds} s)`)

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { isMainThread } from 'node:worker_threads'
 import { folder } from './files'
 import { check, chosen } from './harness'
+import { isEmulated } from './platform'
 
 /** How a child is to end. */
 interface Ending {
@@ -44,7 +45,7 @@ function startChild(title: string, { prints, signal: killer, code = 0, stderr }:
   const child = spawnSync(process.execPath, [...args, process.argv[1] ?? '', title], {
     encoding: 'utf8',
     env: { ...process.env, MMAP_NATIVE_TEST_FOLDER: folder },
-    timeout: 60_000,
+    timeout: isEmulated ? 600_000 : 60_000,
     killSignal: 'SIGKILL',
   })
   if (child.error) throw child.error

@@ -5,7 +5,7 @@ import { MAP_FIXED } from 'mmap-native'
 
 const isWindows = process.platform === 'win32'
 /** Whether `qemu` runs this process, on another CPU. `scripts/test-platforms.mjs` says so. */
-const isEmulated = process.env['MMAP_NATIVE_EMULATOR'] === 'qemu'
+export const isEmulated = process.env['MMAP_NATIVE_EMULATOR'] === 'qemu'
 
 /** Whether the lowest byte of a number comes first in memory. */
 export const littleEndian = endianness() === 'LE'
