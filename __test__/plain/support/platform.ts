@@ -21,6 +21,9 @@ export const noTruncation = isWindows
 
 export const noParts = isWindows ? 'Windows unmaps only whole mappings' : undefined
 
+export const noHugeFiles =
+  process.arch === 'arm' ? 'a mapping has at most 2 GiB where addresses have 32 bits' : undefined
+
 export const noFixed =
   (MAP_FIXED as number | undefined) === undefined ? 'there is no MAP_FIXED here' : undefined
 
