@@ -76,7 +76,7 @@ function packageOf(
 
 const readme = ({ name }) => `# mmap-native-${name}
 
-The native binary of [mmap-native](https://www.npmjs.com/package/mmap-native) for ${name}. It is installed with that package, as an optional
+The native binary of [mmap-native](https://github.com/mmap-native/mmap-native) for ${name}. It is installed with that package, as an optional
 dependency, and is of no use without it.
 `
 
