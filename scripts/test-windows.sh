@@ -26,7 +26,6 @@ set -eu
 
 versions=(20.20.2 24.21.0)
 target=x86_64-pc-windows-gnu
-suite=http://deb.debian.org/debian
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 2; }
@@ -118,7 +117,7 @@ if [ ! -d "$debian" ]; then
   unmount
   rm -rf --one-file-system "$debian.new"
   say "installing Debian 13 and Wine into $debian ..."
-  debootstrap --variant=minbase trixie "$debian.new" "$suite" >&2 || die "debootstrap failed"
+  debootstrap --variant=minbase trixie "$debian.new" >&2 || die "debootstrap failed"
   mount_in "$debian.new"
   chroot "$debian.new" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -q -y --no-install-recommends wine64 wine >&2 || die "Wine could not be installed"
