@@ -5,15 +5,17 @@
 
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { provide, runtimes, UNSUPPORTED } from './runtimes.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const plainFolder = join('build', '__test__', 'plain')
-/** With those that need the development dependencies. */
-const plainFolders = [plainFolder, join(plainFolder, 'libraries')]
+/** Those that need the development dependencies. */
+const libraries = join(plainFolder, 'libraries')
+/** Tests of the project rather than of the package: one runtime tells. */
+const ONCE = ['bench', 'docs', 'examples', 'types']
 const fileTimeout = 120_000
 
 const { values: options, positionals } = parseArgs({
@@ -33,8 +35,10 @@ for (const name of names) {
   try {
     const runtime = await provide(name)
     const results = []
-    if (name.startsWith('node') && !options.plain) results.push(await runAva(runtime))
-    results.push(await runPlain(runtime))
+    const hasAva = name.startsWith('node') && !options.plain
+    if (hasAva) results.push(await runAva(runtime))
+    // A test of the ava suite runs the plain suite.
+    results.push(await runPlain(runtime, hasAva ? [libraries] : [plainFolder, libraries]))
     const ok = results.every((result) => result.ok)
     const text = results.map((result) => result.text).join('; ')
     console.log(`${ok ? 'ok' : 'FAILED'} ${name} (v${runtime.version}): ${text}`)
@@ -56,7 +60,9 @@ process.exitCode = failed > 0 ? 1 : 0
 async function runAva(runtime) {
   console.log(`${runtime.name}: ava`)
   const cli = join('node_modules', 'ava', 'entrypoints', 'cli.mjs')
-  const { problem } = await execute(runtime, [cli], { stdio: 'inherit' })
+  const tests = join('build', '__test__')
+  const specs = programsIn(tests).filter((file) => !ONCE.includes(basename(file, '.spec.js')))
+  const { problem } = await execute(runtime, [cli, ...specs], { stdio: 'inherit' })
   return { ok: !problem, text: problem ? `ava: ${problem}` : 'ava passed' }
 }
 
@@ -67,9 +73,9 @@ function programsIn(folder) {
 }
 
 /** Runs each file as a process of its own, so that a crash costs no more than that file. */
-async function runPlain(runtime) {
-  const files = plainFolders.flatMap(programsIn)
-  if (files.length === 0) return { ok: false, text: `plain: no .js files in ${plainFolder}` }
+async function runPlain(runtime, folders) {
+  const files = folders.flatMap(programsIn)
+  if (files.length === 0) return { ok: false, text: `plain: no .js files in ${folders.join(' and ')}` }
 
   const sum = { passed: 0, failed: 0 }
   const problems = []
