@@ -200,3 +200,25 @@ onLinux('a receiver that has ended is noticed when the ring is full', async (t) 
   t.is(error?.code, 'ESRCH')
   t.is(child.exitCode, 0)
 })
+
+for (const length of [-1, -3, -(2 ** 31), 1017, 2000, 2 ** 31 - 1]) {
+  test(`a length that no sender writes is an error: ${length}`, async (t) => {
+    using memory = Mapping.anonymous(HEADER + 1024)
+    const [sender, receiver] = [new Sender(memory), new Receiver(memory)]
+    await sender.send(Buffer.alloc(10))
+    memory.view(Int32Array, HEADER)[0] = length
+    for (let i = 0; i < 2; i++) await t.throwsAsync(receiver.receive(), { message: /damaged/ })
+  })
+}
+
+test('positions that no side writes are an error', async (t) => {
+  for (const written of [1, -4, 5000]) {
+    using memory = Mapping.anonymous(HEADER + 1024)
+    memory.view(Int32Array)[0] = written
+    memory.view(Int32Array, HEADER)[0] = 10
+    await t.throwsAsync(new Receiver(memory).receive(), { message: /damaged/ })
+  }
+  using memory = Mapping.anonymous(HEADER + 1024)
+  memory.view(Int32Array)[32] = 4 // more was read than written
+  await t.throwsAsync(new Sender(memory).send(Buffer.alloc(400)), { message: /damaged/ })
+})

@@ -17,6 +17,8 @@ const [WRAP, END] = [-1, -2]
 
 const sizeOf = (length: number) => (4 + Math.max(length, 0) + 3) & ~3
 
+const damaged = () => new Error('the ring is damaged')
+
 /** What the sides have in common. The memory has `HEADER` bytes and a power of two, all zeros at first. */
 class Side {
   readonly #cells
@@ -64,7 +66,20 @@ class Side {
 
   #check(result: string): void {
     const pid = this.position(this.other + PID)
-    if (result === 'timed-out' && pid !== 0) process.kill(pid, 0)
+    if (result !== 'timed-out' || pid === 0) return
+    try {
+      process.kill(pid, 0)
+    } catch (error) {
+      // That of another user is there, too.
+      if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error
+    }
+  }
+
+  /** Bytes that are written and not read. What the other side says is not taken on trust: it may have gone wrong. */
+  protected used(written: number, read: number): number {
+    const used = (written - read) | 0
+    if (used < 0 || used > this.capacity) throw damaged()
+    return used
   }
 }
 
@@ -94,7 +109,7 @@ export class Sender extends Side {
     const rest = this.capacity - at
     // A message is in one piece, so that it can be received without a copy.
     const skipped = size > rest ? rest : 0
-    if (skipped + size > this.capacity - ((written - read) | 0)) return false
+    if (skipped + size > this.capacity - this.used(written, read)) return false
     if (skipped > 0) this.lengths[at / 4] = WRAP
     const start = skipped > 0 ? 0 : at
     this.lengths[start / 4] = length
@@ -141,7 +156,9 @@ export class Receiver extends Side {
     const at = read & (this.capacity - 1)
     const length = this.lengths[at / 4] as number
     if (length === END) return undefined
-    this.#held = length === WRAP ? this.capacity - at : sizeOf(length)
+    const size = length === WRAP ? this.capacity - at : sizeOf(length)
+    if (length < END || length > this.capacity || size > this.used(written, read)) throw damaged()
+    this.#held = size
     return length === WRAP ? this.#take(written) : this.bytes.subarray(at + 4, at + 4 + length)
   }
 }
