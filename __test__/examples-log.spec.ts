@@ -1,7 +1,7 @@
 /** examples/log.ts: what has been flushed is there, whatever became of the process or of the machine. */
 import test, { type ExecutionContext } from 'ava'
 import * as fs from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { Mapping } from 'mmap-native'
 import { Log } from '../examples/log'
 import { noCold } from './support/cold'
@@ -161,4 +161,30 @@ test('a writer that is killed at random, 40 times: all that it had flushed is th
   t.log(toll)
   t.is(toll.kills, 40)
   t.true(toll.told > 40, 'there was something to lose')
+})
+
+test('what is cut off because it is no record stays in a copy', (t) => {
+  const path = logFile(t)
+  {
+    using log = new Log(path)
+    for (const text of ['one', 'two', 'three']) log.append(Buffer.from(text))
+  }
+  const file = fs.openSync(path, 'r+')
+  fs.writeSync(file, 'X', 16 + 8) // of the second record
+  fs.closeSync(file)
+  const damaged = fs.readFileSync(path)
+  t.deepEqual(recordsOf(path).map(String), ['one'])
+  t.deepEqual(recordsOf(path).map(String), ['one'])
+  const folder = dirname(path)
+  const copies = fs.readdirSync(folder).filter((name) => name.includes('.damaged-'))
+  t.is(copies.length, 1)
+  t.deepEqual(fs.readFileSync(join(folder, copies[0] as string)), damaged)
+})
+
+test('a file that is no log is not lost when it is taken for one', (t) => {
+  const path = logFile(t)
+  fs.writeFileSync(path, 'notes of somebody')
+  t.deepEqual(recordsOf(path), [])
+  const copy = fs.readdirSync(dirname(path)).find((name) => name.includes('.damaged-')) as string
+  t.is(fs.readFileSync(join(dirname(path), copy), 'utf8').replaceAll('\0', ''), 'notes of somebody')
 })

@@ -5,7 +5,7 @@
  *
  *   size, checksum, bytes, up to a multiple of 8 | size, checksum, bytes... | zeros
  */
-import { closeSync, fsyncSync, openSync } from 'node:fs'
+import { closeSync, copyFileSync, fsyncSync, openSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { Mapping } from 'mmap-native'
@@ -31,7 +31,9 @@ export class Log {
     })
     this.#mapping.resize()
     for (const { next } of this.#records(this.#mapping.length)) this.#end = next
-    // Whatever follows was never whole. It goes, so that it cannot follow a new record.
+    // Whatever follows was never whole, or the file was damaged, or is none of ours. It goes, so that it cannot follow a new record; a copy stays.
+    const rest = this.#mapping.read(this.#end, Math.min(HEAD, this.#mapping.length - this.#end))
+    if (rest.some((byte) => byte !== 0)) copyFileSync(path, `${path}.damaged-${Date.now()}`)
     this.#mapping.resize(this.#end)
     this.#grow(SMALLEST)
     syncFolder(dirname(path)) // which has the name of a new file
@@ -46,8 +48,8 @@ export class Log {
   append(bytes: Uint8Array): void {
     const record = Buffer.allocUnsafe(HEAD + bytes.length)
     record.writeUInt32LE(record.length, 0)
-    record.writeUInt32LE(crc32(bytes), 4)
     record.set(bytes, HEAD)
+    record.writeUInt32LE(crc32(record.subarray(HEAD)), 4)
     const next = Math.ceil((this.#end + record.length) / 8) * 8
     this.#grow(next)
     this.#mapping.write(record, this.#end)
