@@ -30,8 +30,9 @@ export function serve(folder: string, onLost: (path: string) => void): Server {
     if (known?.etag === etagOf(now)) return known
     if (!now.isFile()) throw new Error(`${path} is no file`)
     await using handle = await open(path)
-    const mapping = Mapping.open(handle, { onFault: () => forget(path) })
-    const file = { etag: etagOf(await handle.stat({ bigint: true })), mapping }
+    // First the tag: were it that of bytes which came later, the mapping without them would be taken for the file.
+    const etag = etagOf(await handle.stat({ bigint: true }))
+    const file = { etag, mapping: Mapping.open(handle, { onFault: () => forget(path) }) }
     files.set(path, file)
     return file
   }
