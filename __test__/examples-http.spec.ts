@@ -13,6 +13,7 @@ import { rangeOf } from '../examples/support/range'
 import { root } from './support/child'
 import { MIB, byteOfPage, contents, pageSize, truncate } from './support/faults'
 import { scratchFolder } from './support/files'
+import { collected } from './plain/support/memory'
 
 interface Got {
   status: number | undefined
@@ -143,6 +144,28 @@ test('a file that is changed in place, or grows, is served as it is', async (t) 
     t.is((await get(port, '/file')).body.toString(), content)
   }
   t.deepEqual(lost, [])
+})
+
+test('a hundred files stay mapped, and none that is gone', async (t) => {
+  const { folder, port } = await startHere(t)
+  const held = () =>
+    fs
+      .readFileSync('/proc/self/maps', 'latin1')
+      .split('\n')
+      .filter((line) => line.includes(folder))
+  for (let index = 0; index < 300; index++) {
+    fs.writeFileSync(join(folder, `${index}`), Buffer.alloc(index + 1))
+    const { status, body } = await get(port, `/${index}`)
+    t.deepEqual([status, body.length], [200, index + 1])
+  }
+  await collected(() => held().length <= 100)
+  t.is(held().length, 100)
+  for (let index = 200; index < 300; index++) {
+    fs.rmSync(join(folder, `${index}`))
+    t.is((await get(port, `/${index}`)).status, 404)
+  }
+  await collected(() => held().length === 0)
+  t.is(held().length, 0)
 })
 
 test('what is not in the folder, or no file, is 404, and other methods are 405', async (t) => {

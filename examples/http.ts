@@ -2,6 +2,8 @@
  * A server of static files that sends views: bytes go from the page cache to the socket, through no buffer of this process.
  *
  *   node build/examples/http.js [FOLDER PORT]
+ *
+ * Links are followed, out of the folder, too.
  */
 import { type BigIntStats, writeFileSync } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
@@ -15,6 +17,9 @@ import { inScratchFolder } from './support/scratch'
 /** What is longer is sent in pieces. */
 const AT_ONCE = 1 << 20
 
+/** So many files stay mapped: each has a descriptor, until its last answer is sent and it is collected. */
+const MOST = 100
+
 const etagOf = ({ ino, size, mtimeNs }: BigIntStats) => `"${ino}-${size}-${mtimeNs}"`
 
 /** Serves the files of a folder. `onLost` hears of a file that became shorter than what was to be sent of it. */
@@ -26,14 +31,19 @@ export function serve(folder: string, onLost: (path: string) => void): Server {
   async function fileOf(path: string) {
     if (!path.startsWith(root)) throw new Error(`${path} is not in ${root}`)
     const known = files.get(path)
-    const now = await stat(path, { bigint: true })
+    const now = await stat(path, { bigint: true }).catch((error: unknown) => {
+      files.delete(path)
+      throw error
+    })
     if (known?.etag === etagOf(now)) return known
     if (!now.isFile()) throw new Error(`${path} is no file`)
     await using handle = await open(path)
     // First the tag: were it that of bytes which came later, the mapping without them would be taken for the file.
     const etag = etagOf(await handle.stat({ bigint: true }))
     const file = { etag, mapping: Mapping.open(handle, { onFault: () => forget(path) }) }
+    files.delete(path)
     files.set(path, file)
+    if (files.size > MOST) files.delete(String(files.keys().next().value))
     return file
   }
 
