@@ -1040,7 +1040,7 @@ export declare function mlock(addr: Pointer | number, length: number | bigint): 
  * @param offset where in the file to start, in bytes: a multiple of {@link pageSize}
  * @returns the address where the mapping really is
  * @throws `EACCES` if `prot` conflicts with how the file was opened, `EBADF`, `EINVAL` for a length of 0 or an offset that
- *   is not a page multiple, `ENODEV`, `ENOMEM`, `EPERM`
+ *   is not a page multiple, `ENODEV`, `ENOMEM`, `EPERM`; `EBUSY` for huge pages in the place of smaller ones of which a Buffer holds some
  * @see mmap(2); POSIX.1-2024 mmap()
  * @example
  * ```js

@@ -770,6 +770,60 @@ const whyNot = hasHugePages ? '' : ' (skipped: this machine has no huge pages an
   },
 )
 
+// Without MAP_NORESERVE there would have to be free ones.
+linux('parts of huge pages have no protection or view of their own, and end no process', async (t) => {
+  const { code, signal, stdout, stderr } = await runScript(
+    `
+    const m = require('mmap-native')
+    const huge = ${hugePageSize || 2 ** 21}
+    const memory = m.MAP_PRIVATE | m.MAP_ANONYMOUS | m.MAP_NORESERVE
+    const mapped = BigInt(huge)
+    function placeOf() {
+      const start = m.mmap(null, 3 * huge, m.PROT_READ | m.PROT_WRITE, memory, -1, 0)
+      return (start + mapped - 1n) / mapped * mapped
+    }
+    function replace(start) {
+      try {
+        m.mmap(start, huge, m.PROT_READ | m.PROT_WRITE, memory | m.MAP_FIXED | m.MAP_HUGETLB, -1, 0)
+        return 'replaced'
+      } catch ({ code }) {
+        return code
+      }
+    }
+    // Where there are no huge pages of this size at all, there is nothing to see.
+    const answer = replace(placeOf())
+    if (answer === 'replaced') {
+      const cut = placeOf()
+      m.mprotect(cut + 2n * BigInt(m.pageSize), m.pageSize, m.PROT_READ)
+      console.log(replace(cut))
+      const bytes = m.bufferFromPointer(cut, huge)
+      bytes[2 * m.pageSize] = bytes[huge - 1] = 7
+      console.log(bytes[2 * m.pageSize], bytes[huge - 1], m.munmap(cut, huge))
+      const same = m.mmap(null, huge, m.PROT_READ | m.PROT_WRITE, memory | m.MAP_HUGETLB, -1, 0)
+      try {
+        // PROT_SEM is a bit that the kernel takes and forgets.
+        m.mprotect(same + BigInt(m.pageSize), m.pageSize, m.PROT_READ | m.PROT_WRITE | 8)
+      } catch ({ code }) {
+        console.log(code)
+      }
+      m.bufferFromPointer(same, huge).fill(1)
+      const seen = placeOf()
+      const view = m.bufferFromPointer(seen + 2n * BigInt(m.pageSize), m.pageSize)
+      view.fill(5)
+      console.log(replace(seen), view[9])
+      const all = placeOf()
+      const whole = m.bufferFromPointer(all, huge)
+      console.log(replace(all))
+      whole[5] = 6
+      console.log(whole[5])
+    } else console.log(answer)
+  `,
+    { nodeArgs: ['--no-warnings'] },
+  )
+  t.deepEqual({ code, signal, stderr }, { code: 0, signal: null, stderr: '' })
+  if (stdout !== 'EINVAL\n') t.is(stdout, 'replaced\n7 7 0\nEINVAL\nEBUSY 5\nreplaced\n6\n')
+})
+
 /** A range with a page of this package, full of 9, at one end, and pages of the runtime at the other. */
 function besideForeign(t: ExecutionContext): { start: bigint; length: number; before: bigint } {
   const entries = maps()

@@ -25,7 +25,7 @@ const FOREIGN: &str = "the range holds pages that this package did not map";
 ///
 /// # Errors
 /// `EINVAL` for a length of 0 or an offset that is no multiple of the page size; `EPERM` for `MAP_FIXED` over pages of
-/// others or at address 0; otherwise as the call.
+/// others or at address 0; `EBUSY` for huge pages in the place of smaller ones of which a view holds some; otherwise as the call.
 /// `owner` is whom to tell of faults.
 pub fn mmap(addr: usize, length: usize, prot: i32, flags: i32, fd: RawFd, offset: u64, owner: usize) -> Result<usize> {
     let invalid = |why: &'static str| Error::refused("mmap", libc::EINVAL, why);
@@ -139,6 +139,9 @@ impl Request {
         self.rehearse(span)?;
         let mut registry = change();
         registry.check_room("mmap")?;
+        if registry.is_pinned_within(span, unit) {
+            return Err(Error::refused("mmap", libc::EBUSY, "a view holds a part of what is to be a huge page"));
+        }
         let taken = take_gaps(&registry, span).map_err(|error| error.in_call("mmap"))?;
         // SAFETY: every page of the range is in our registry or was just taken, all under the lock.
         let mapped = unsafe { sys::mmap(span.start(), span.len(), self.prot, self.flags.bits(), self.fd, self.offset) };
@@ -278,6 +281,9 @@ pub fn mprotect(addr: usize, length: usize, prot: i32) -> Result<()> {
     room::spend("mprotect")?;
     let mut registry = change();
     check_ours(&registry, span, "mprotect")?;
+    if registry.cuts_huge_page(span) {
+        return Err(Error::refused("mprotect", libc::EINVAL, "the range has a part of a huge page"));
+    }
     protect(&mut registry, span, prot)
 }
 

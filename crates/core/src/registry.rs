@@ -34,7 +34,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::error::{Error, Result};
 use crate::fault::{self, FaultLog};
 use crate::gate::Gate;
-use crate::range::Span;
+use crate::range::{round_down, Span};
 use crate::room;
 use crate::sys;
 use crate::table::{Entry, FileIdentity, Table};
@@ -394,7 +394,8 @@ impl Registry {
         let whole = Segment::new(span, tag);
         let mut reached = span.start();
         for start in self.carve(span) {
-            let Some(old) = self.remove(start) else { continue };
+            // Nobody cares where a segment ended that nobody holds, and a huge page must not lie in two.
+            let Some(old) = self.remove(start).filter(|old| old.holds.pins > 0) else { continue };
             self.insert_part(&whole, reached, start, Holds::default());
             self.insert_part(&whole, start, old.span.end(), old.holds);
             reached = old.span.end();
@@ -482,6 +483,18 @@ impl Registry {
     /// Whether a view or a running call holds any address of `span`.
     pub fn is_pinned(&self, span: Span) -> bool {
         self.overlapping(span).any(|segment| segment.holds.pins > 0)
+    }
+
+    /// Whether a view or a running call holds a part of any of the pages of `unit` bytes in `span`, and not all of it.
+    pub fn is_pinned_within(&self, span: Span, unit: usize) -> bool {
+        let mut pinned = self.overlapping(span).filter(|segment| segment.holds.pins > 0);
+        pinned.any(|segment| segment.span.intersect(span).is_some_and(|part| !is_whole_pages(part, unit)))
+    }
+
+    /// Whether `span` has a part of a huge page, and not all of it. The kernel may let that pass as long as it has nothing to change.
+    pub fn cuts_huge_page(&self, span: Span) -> bool {
+        let mut huge = self.overlapping(span).filter(|segment| segment.tag.huge);
+        huge.any(|segment| segment.span.intersect(span).is_some_and(|part| !is_whole_pages(part, segment.tag.unit)))
     }
 
     /// Notes that pages of ours have a new protection.
@@ -731,6 +744,10 @@ pub(crate) fn flush_files(span: Span) -> Result<()> {
     #[cfg(not(windows))]
     let _ = span;
     Ok(())
+}
+
+fn is_whole_pages(span: Span, unit: usize) -> bool {
+    round_down(span.start(), unit) == span.start() && round_down(span.end(), unit) == span.end()
 }
 
 /// Joins spans, sorted by their starts, that touch each other.
