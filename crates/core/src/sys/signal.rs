@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::fault::{self, Access, Outcome};
 use crate::registry;
 use crate::room;
+use crate::sys;
 use crate::sys::guard::{is_guarded, is_on};
 use crate::sys::watcher;
 
@@ -108,6 +109,8 @@ pub fn ensure_guard() -> Result<()> {
     if !is_guarded() {
         return Ok(());
     }
+    // The handler asks, and must not be the first.
+    sys::can_populate();
     if WAKE.load(Ordering::Acquire) < 0 {
         // Two threads must not both start one; a failure, for want of descriptors, is not for good.
         static STARTING: Mutex<()> = Mutex::new(());
