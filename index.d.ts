@@ -756,7 +756,8 @@ export declare class Mapping implements Disposable {
    *
    * Views cannot throw: there it is a fault, which the process survives. A write to pages that may only be read stays in this process (kind
    * `'read-only'`), and methods say so with `ERR_MAPPING_FAULT` until {@link refresh}; with access `'copy'` and in memory, where it is nobody else's, it is
-   * just told. Pages without access become accessible (kind `'protected'`) until they are protected again. With the fault guard off either ends the process.
+   * just told. Pages without access become readable (kind `'protected'`) until they are protected again, and a write is then one to pages that may only be
+   * read. With the fault guard off either ends the process.
    *
    * @param access what the pages allow; not more than the access of the mapping
    * @param offset bytes from the start of the mapping. A page of the file starts there (`mapping.offset + offset` is a multiple of the
@@ -1560,7 +1561,7 @@ export type Advice =
  * - `'closed'`: a view was used after `unmap()`, or where `resize()` has cut off its bytes or moved them elsewhere. It reads zeros; what is
  *   written to it is lost.
  * - `'io-error'`: the device could not deliver a page. It reads as zeros.
- * - `'protected'`: memory without access was accessed. The page was made accessible.
+ * - `'protected'`: memory without access was accessed. The page was made readable; what is nobody else's, for a write, writable.
  */
 export type FaultKind = 'truncated' | 'not-stored' | 'read-only' | 'closed' | 'io-error' | 'protected'
 /**

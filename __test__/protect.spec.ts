@@ -137,6 +137,20 @@ test('pages without access become accessible to a view, which is told with its p
   t.true(mapping.read(0, SIZE).equals(content))
 })
 
+test('a write to pages of a file without access stays in this process, and methods say so until refresh()', (t) => {
+  const path = scratchFile(t, content)
+  using mapping = Mapping.open(path, { access: 'write', ...quiet })
+  mapping.protect('none', PAGE, PAGE)
+  mapping.bytes[PAGE] = content[PAGE]! ^ 1
+  mapping.protect('write')
+  t.throws(() => mapping.write('x', PAGE), { code: 'ERR_MAPPING_FAULT', message: /read/ })
+  t.throws(() => mapping.flushSync(), { code: 'ERR_MAPPING_FAULT' })
+  t.deepEqual(mapping.faults.list.at(-1), { offset: PAGE, length: PAGE, kind: 'read-only' })
+  mapping.refresh()
+  mapping.write('stored', PAGE)
+  t.is(readFileSync(path).toString('latin1', PAGE, PAGE + 6), 'stored')
+})
+
 test('memory keeps its contents under every protection', (t) => {
   using mapping = Mapping.anonymous(SIZE)
   mapping.write(content)

@@ -9,7 +9,7 @@ import { native } from './native'
  * - `'closed'`: a view was used after `unmap()`, or where `resize()` has cut off its bytes or moved them elsewhere. It reads zeros; what is
  *   written to it is lost.
  * - `'io-error'`: the device could not deliver a page. It reads as zeros.
- * - `'protected'`: memory without access was accessed. The page was made accessible.
+ * - `'protected'`: memory without access was accessed. The page was made readable; what is nobody else's, for a write, writable.
  */
 export type FaultKind = 'truncated' | 'not-stored' | 'read-only' | 'closed' | 'io-error' | 'protected'
 

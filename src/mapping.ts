@@ -1483,7 +1483,8 @@ export class Mapping implements Disposable {
    *
    * Views cannot throw: there it is a fault, which the process survives. A write to pages that may only be read stays in this process (kind
    * `'read-only'`), and methods say so with `ERR_MAPPING_FAULT` until {@link refresh}; with access `'copy'` and in memory, where it is nobody else's, it is
-   * just told. Pages without access become accessible (kind `'protected'`) until they are protected again. With the fault guard off either ends the process.
+   * just told. Pages without access become readable (kind `'protected'`) until they are protected again, and a write is then one to pages that may only be
+   * read. With the fault guard off either ends the process.
    *
    * @param access what the pages allow; not more than the access of the mapping
    * @param offset bytes from the start of the mapping. A page of the file starts there (`mapping.offset + offset` is a multiple of the

@@ -45,7 +45,7 @@ pub enum Kind {
     Closed = 4,
     /// The device could not deliver a page. It reads as zeros.
     IoError = 5,
-    /// A page that may not be accessed at all was. It was made accessible.
+    /// A page that may not be accessed at all was. It was made readable; a private one, for a write, writable.
     Protected = 6,
     /// The file system had no room to show a page that was read, as a full tmpfs has none for the page of a hole. It
     /// reads as what the file has there; a write to it is a fault of its own.
@@ -556,6 +556,11 @@ fn patch(entry: &Entry, page: Span, access: Access, size: Option<u64>) -> Option
     let readable = entry.prot & libc::PROT_READ != 0;
     let writable = entry.prot & libc::PROT_WRITE != 0;
     if !readable {
+        let is_private = entry.flags & MAP_TYPE == libc::MAP_PRIVATE;
+        // A write of what others would see stays here, and is told as such: its page was made readable by the fault before.
+        if access.write && !is_private && sys::can_be_read(page) {
+            return private(entry, page).map(|span| (span, Kind::ReadOnly));
+        }
         if !sys::make_readable(page) {
             return None;
         }
@@ -563,7 +568,7 @@ fn patch(entry: &Entry, page: Span, access: Access, size: Option<u64>) -> Option
             return zeros(page).then_some((page, Kind::Truncated));
         }
         // What is in the page is kept: it may be the only copy.
-        let accessible = !access.write || private(entry, page).is_some();
+        let accessible = !access.write || !is_private || private(entry, page).is_some();
         return accessible.then_some((page, Kind::Protected));
     }
     let gone = truncated(entry, page, size);
