@@ -121,6 +121,8 @@ function flagsFor(os, libc) {
   const flags = []
   // What an old C library lacks is an error now, and not when the addon is loaded there.
   if (os === 'linux') flags.push('-C link-arg=-Wl,-z,defs')
+  // Rust strips Mach-O with a program that few installations of it have; zig's linker needs none.
+  if (os === 'darwin') flags.push('-C strip=none -C link-arg=-s')
   // musl is linked statically unless told otherwise, and then there are no shared libraries.
   if (libc === 'musl') flags.push('-C target-feature=-crt-static')
   return flags.join(' ')
