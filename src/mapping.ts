@@ -224,7 +224,7 @@ export class Mapping implements Disposable {
   readonly offset: number
   /** What the mapping allows. */
   readonly access: Access
-  /** The file, as it was named to {@link Mapping.open}; `undefined` for a descriptor and for memory. */
+  /** The file, as it was named to {@link Mapping.open}, or the name of {@link Mapping.shared}; `undefined` for a descriptor and for other memory. */
   readonly path: string | Buffer | undefined
 
   readonly #handle: Handle
@@ -569,7 +569,7 @@ export class Mapping implements Disposable {
    *
    * `'write'` is `EBUSY` as long as any process has the file mapped for writing, as this mapping has: `'future-write'` forbids all
    * writing but that. A mapping of a descriptor that is open for writing counts as one, even with access `'read'`. To seal against all
-   * writing, open the file for reading, `Mapping.open(`/proc/self/fd/${mapping.fd}`)`, unmap the writable mapping, and seal the other.
+   * writing, open the file for reading, `Mapping.open('/proc/self/fd/' + mapping.fd)`, unmap the writable mapping, and seal the other.
    *
    * @throws `EBUSY`; `EPERM` if the file is sealed with `'seal'`; `EINVAL` for a file that cannot be sealed
    * @platform Linux.
