@@ -1130,21 +1130,21 @@ export declare function setFaultGuard(on: boolean): void
 /** Options of {@link Mapping.advise}. */
 export interface AdviseOptions {
   /** Allow advice that loses what the pages hold. Default: `false`. */
-  destructive?: boolean
+  destructive?: boolean | undefined
 }
 /** How to make memory for {@link Mapping.anonymous}. */
 export interface AnonymousOptions {
   /** Bring all pages into memory before returning (Linux; blocks). Default: `false`. */
-  populate?: boolean
+  populate?: boolean | undefined
   /** Set no swap space aside: `length` may be larger than the machine (`MAP_NORESERVE`, Linux). Default: `false`. */
-  noReserve?: boolean
+  noReserve?: boolean | undefined
   /** Take addresses for so many bytes, as for {@link Mapping.open}. Default: none. */
-  maxLength?: number | bigint
+  maxLength?: number | bigint | undefined
   /**
    * Memory that is to be a stack (`MAP_STACK`): Linux (6.7) gives it no transparent huge pages. Nothing grows by itself: `MAP_GROWSDOWN` is
    * not offered, as what grows can run into what lies below. Default: `false`.
    */
-  stack?: boolean
+  stack?: boolean | undefined
   /**
    * Larger pages, which cost the processor less to look up (Linux). `'transparent'`: the kernel puts huge ones in the place of small ones when
    * it has some. `'2MB'` and `'1GB'`: reserved ones (`/proc/sys/vm/nr_hugepages`), or an error. With `{ size, fallback: true }` those that there
@@ -1154,20 +1154,21 @@ export interface AnonymousOptions {
     | HugePageSize
     | {
         size: HugePageSize
-        fallback?: boolean
+        fallback?: boolean | undefined
       }
+    | undefined
   /**
    * A name for the memory, shown as `[anon:name]` in `/proc/self/maps` (Linux 5.17, where it was built with CONFIG_ANON_VMA_NAME;
    * elsewhere it has no effect): 1 to 79 printable ASCII characters, without `` [ ] \\ $ ` ``.
    */
-  name?: string
+  name?: string | undefined
   /** The kind of buffer that views are made over. Default: `'auto'`. */
-  views?: Views
+  views?: Views | undefined
 }
 /** Options of {@link Mapping.attach}. */
 export interface AttachOptions {
   /** The kind of buffer that views are made over. Default: `'auto'`. */
-  views?: Views
+  views?: Views | undefined
 }
 /** A range of bytes of a mapping. */
 export interface ByteRange {
@@ -1179,18 +1180,18 @@ export interface ByteRange {
 /** Options of {@link Mapping.chunks}. */
 export interface ChunksOptions {
   /** Where the first chunk starts, in bytes from the start of the mapping. Default: 0. */
-  start?: number | bigint
+  start?: number | bigint | undefined
   /** Where to stop, in bytes, not included. Default: the end of the mapping. */
-  end?: number | bigint
+  end?: number | bigint | undefined
   /** Bytes in a chunk; the last one may have fewer. Default: 64 KiB. */
-  size?: number | bigint
+  size?: number | bigint | undefined
 }
 /** Options of {@link Mapping.evict}. */
 export interface EvictOptions {
   /** Drop pages that are stored from the page cache of the system, too (Linux). Default: `false`. */
-  pageCache?: boolean
+  pageCache?: boolean | undefined
   /** Aborts within a few milliseconds: what is dropped by then is dropped. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 /** What {@link Mapping.evict} has dropped. */
 export interface Eviction {
@@ -1221,37 +1222,37 @@ export interface Faults {
 /** Options of {@link Mapping.find}. */
 export interface FindOptions {
   /** Where to start, as for {@link Mapping.indexOf}. Default: 0. */
-  from?: number | bigint
+  from?: number | bigint | undefined
   /** Aborts between slices of 32 MiB. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 /** Options of {@link Mapping.flush}. */
 export interface FlushOptions extends FlushSyncOptions {
   /** Aborts between pieces of 64 MiB: what is written by then is written. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 /** Options of {@link Mapping.flushSync}. */
 export interface FlushSyncOptions {
   /** What is waited for. Default: `'sync'`. */
-  mode?: FlushMode
+  mode?: FlushMode | undefined
 }
 /** Options of {@link Mapping.lines}. */
 export interface LinesOptions {
   /**
    * Gives strings, of this encoding, in place of Buffers. It has to be one in which a newline is the one byte 0x0A: not UTF-16.
    */
-  encoding?: BufferEncoding
+  encoding?: BufferEncoding | undefined
   /** Where the first line starts, in bytes from the start of the mapping. Default: 0. */
-  start?: number | bigint
+  start?: number | bigint | undefined
   /** Where to stop, in bytes, not included. Default: the end of the mapping. */
-  end?: number | bigint
+  end?: number | bigint | undefined
 }
 /** Options of {@link Mapping.lock}. */
 export interface LockOptions {
   /** Keep each page from when it is first used, and bring none in now (Linux). Default: `false`. */
-  onFault?: boolean
+  onFault?: boolean | undefined
   /** Aborts within a few milliseconds: what is locked by then is locked. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 /** A method met bytes that are not the file's, since a fault. */
 export interface MappingFaultError extends Error, Fault {
@@ -1334,17 +1335,17 @@ export interface MappingToken {
 /** How to make a file for {@link Mapping.memfd}. */
 export interface MemfdOptions {
   /** What `/proc/PID/maps` and `/proc/PID/fd` call it, up to 249 bytes; it need not be the only one. Default: `'mmap-native'`. */
-  name?: string
+  name?: string | undefined
   /** What it is sealed against from the start. `'write'` cannot be among them, as it is mapped for writing. Default: nothing. */
-  seal?: readonly Seal[]
+  seal?: readonly Seal[] | undefined
   /** Take all of its memory now. Default: `false`: what is never touched costs nothing. */
-  preallocate?: boolean
+  preallocate?: boolean | undefined
   /** So many bytes of addresses are kept for {@link Mapping.resize}. Default: none beyond `length`. */
-  maxLength?: number | bigint
+  maxLength?: number | bigint | undefined
   /** The kind of buffer that views are made over. Default: `'auto'`. */
-  views?: Views
+  views?: Views | undefined
   /** As for {@link Mapping.open}. */
-  onFault?: (fault: Fault) => void
+  onFault?: ((fault: Fault) => void) | undefined
 }
 /** The binary that this process uses: its file, and why it is that one. */
 export interface NativeBinary {
@@ -1356,34 +1357,34 @@ export interface NativeBinary {
 /** How to open a file for {@link Mapping.open}. */
 export interface OpenOptions {
   /** What the mapping allows. Default: `'read'`. */
-  access?: Access
+  access?: Access | undefined
   /** The first byte, any. Default: 0. */
-  offset?: number | bigint
+  offset?: number | bigint | undefined
   /** Bytes. Default: all from `offset` to the end of the file. */
-  length?: number | bigint
+  length?: number | bigint | undefined
   /**
    * Make the file if there is none (`true`), or fail with `EEXIST` if there is one (`'exclusive'`). Lets the file grow, too:
    * without `length` a new file stays empty, and so is the mapping. Needs access `'write'`, and a path. Default: `false`.
    */
-  create?: boolean | 'exclusive'
+  create?: boolean | 'exclusive' | undefined
   /** Let the file grow to `offset + length` bytes. Needs access `'write'`. Default: as `create`. */
-  grow?: boolean
+  grow?: boolean | undefined
   /** Permission bits of a file that is made, as a number or in octal digits. Default: `0o666`, less the umask. */
-  mode?: number | string
+  mode?: number | string | undefined
   /**
    * Give disk blocks to what grows, so that a full disk is `ENOSPC` from `open()` and not a lost write later.
    * Default: `true`.
    */
-  preallocate?: boolean
+  preallocate?: boolean | undefined
   /** Bring all pages into memory before returning (Linux). It blocks: {@link Mapping.prefetch} does not. Default: `false`. */
-  populate?: boolean
+  populate?: boolean | undefined
   /**
    * Take addresses for a mapping of so many bytes. They cost no memory. {@link Mapping.resize} then never moves the mapping: views stay
    * valid, and `address` the same. More than that it cannot become. Default: none.
    */
-  maxLength?: number | bigint
+  maxLength?: number | bigint | undefined
   /** Set no swap space aside for what is written (`MAP_NORESERVE`, Linux). Needs access `'copy'`. Default: `false`. */
-  noReserve?: boolean
+  noReserve?: boolean | undefined
   /**
    * `'transparent'`: let the kernel put huge pages in the place of small ones (`MADV_HUGEPAGE`, Linux), for file systems that can: tmpfs, and
    * read-only files in some kernels. `EINVAL` from a kernel that makes none, unless with `{ size: 'transparent', fallback: true }`.
@@ -1392,47 +1393,48 @@ export interface OpenOptions {
     | 'transparent'
     | {
         size: 'transparent'
-        fallback?: boolean
+        fallback?: boolean | undefined
       }
+    | undefined
   /**
    * Map with `MAP_SYNC` (Linux): what is written to a file on persistent memory (DAX) is there once the processor's caches are flushed, without
    * `flush()`. `ENOTSUP` (EOPNOTSUPP) for every other file, before anything is made or grows. Needs access `'write'`. Default: `false`.
    */
-  mapSync?: boolean
+  mapSync?: boolean | undefined
   /**
    * Let {@link Mapping.unmap} wait until the device has what was written, as {@link Mapping.flushSync} does. If it cannot be stored, `unmap()` throws,
    * and the mapping stays with all that was written. A mapping that is dropped without `unmap()` is not waited for. Needs access `'write'`. Default:
    * `false`.
    */
-  syncOnUnmap?: boolean
+  syncOnUnmap?: boolean | undefined
   /** The kind of buffer that views are made over. Default: `'auto'`. */
-  views?: Views
+  views?: Views | undefined
   /**
    * Called from the event loop for each fault of the mapping (see docs/safety.md), as long as the mapping or a buffer of it is in use.
    * Without it the process gives one warning with the code `MMAP_FAULT` for the mapping.
    */
-  onFault?: (fault: Fault) => void
+  onFault?: ((fault: Fault) => void) | undefined
 }
 /** Options of {@link Mapping.prefetch}. */
 export interface PrefetchOptions {
   /** Aborts within a few milliseconds: what is in memory by then is in memory. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
   /**
    * Called from the event loop as the work goes on, every few milliseconds: how many bytes of the range are in memory, and how
    * many it has. The last call has the same number twice. What it throws ends the work and rejects the promise.
    */
-  onProgress?: (bytesDone: number, bytesTotal: number) => void
+  onProgress?: ((bytesDone: number, bytesTotal: number) => void) | undefined
 }
 /** Options of {@link Mapping.createReadStream}. */
 export interface ReadStreamOptions {
   /** The first byte, from the start of the mapping. Default: 0. */
-  start?: number | bigint
+  start?: number | bigint | undefined
   /** The last byte, included, as in `fs.createReadStream()`. Default: the last byte of the mapping. */
-  end?: number | bigint
+  end?: number | bigint | undefined
   /** Bytes in a chunk; the last one may have fewer. Default: 64 KiB, as in `fs.createReadStream()`. */
-  highWaterMark?: number
+  highWaterMark?: number | undefined
   /** Destroys the stream with an `AbortError`. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 /** What of a range is in memory. */
 export interface Residency {
@@ -1457,31 +1459,31 @@ export interface Residency {
 /** Options of {@link Mapping.residency}. */
 export interface ResidencyOptions {
   /** How many ranges are listed at most. Default: 10,000. */
-  maxRanges?: number
+  maxRanges?: number | undefined
   /** Aborts within a few milliseconds. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 /** How to open an object for {@link Mapping.shared}. */
 export interface SharedOptions {
   /** What the mapping allows. Default: `'write'`. */
-  access?: 'read' | 'write'
+  access?: 'read' | 'write' | undefined
   /**
    * Make the object if there is none (`true`), or fail with `EEXIST` if there is one (`'exclusive'`). Needs `length` and access `'write'`.
    * Default: `false`.
    */
-  create?: boolean | 'exclusive'
+  create?: boolean | 'exclusive' | undefined
   /** Let an object that is shorter grow to `length` bytes. Needs access `'write'`. Default: as `create`. */
-  grow?: boolean
+  grow?: boolean | undefined
   /** Permission bits of an object that is made, as a number or in octal digits, less the umask. Default: `0o600`. */
-  mode?: number | string
+  mode?: number | string | undefined
   /** Give memory to what grows, so that too little of it is `ENOSPC` now and not a fault later. Default: `true`. */
-  preallocate?: boolean
+  preallocate?: boolean | undefined
   /** So many bytes of addresses are kept for {@link Mapping.resize}. Default: none beyond `length`. */
-  maxLength?: number | bigint
+  maxLength?: number | bigint | undefined
   /** The kind of buffer that views are made over. Default: `'auto'`. */
-  views?: Views
+  views?: Views | undefined
   /** As for {@link Mapping.open}. */
-  onFault?: (fault: Fault) => void
+  onFault?: ((fault: Fault) => void) | undefined
 }
 /** A failed system call, as Node's `fs` reports one. */
 export interface SystemError extends Error {
@@ -1503,18 +1505,18 @@ export interface ViewConstructor<T> {
 /** Options of {@link Mapping.waitAsync}. */
 export interface WaitAsyncOptions {
   /** Milliseconds. Default: `Infinity`. */
-  timeout?: number
+  timeout?: number | undefined
   /** Ends the wait with an `AbortError`, unless it was notified before. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
   /** Keep the process, or the worker, alive as long as the wait goes on. Default: `true`. */
-  ref?: boolean
+  ref?: boolean | undefined
 }
 /** Options of {@link Mapping.wait}. */
 export interface WaitOptions {
   /** Milliseconds. Default: `Infinity`. */
-  timeout?: number
+  timeout?: number | undefined
   /** Allow it in the main thread, whose event loop stops until it returns. Default: `false`. */
-  allowMainThread?: boolean
+  allowMainThread?: boolean | undefined
 }
 /**
  * What a mapping allows. `'read'`: reading. `'write'`: reading and writing, into the file. `'copy'`: reading and

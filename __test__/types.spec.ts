@@ -48,6 +48,11 @@ test('what the documentation says compiles, to the types that it says', (t) => {
   t.deepEqual(problemsOf(right), [])
 })
 
+test('it compiles where an optional property must not be undefined unless its type says so', (t) => {
+  const exact = programOf([right], { exactOptionalPropertyTypes: true })
+  t.deepEqual(told(exact.getSemanticDiagnostics(exact.getSourceFile(right))), [])
+})
+
 test('what is wrong does not compile, for the reason that it is wrong', (t) => {
   const lines = fs.readFileSync(wrong, 'utf8').split('\n')
   const expected = lines.flatMap((text, index) => {

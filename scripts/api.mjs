@@ -150,6 +150,14 @@ function textOf(node) {
 
 const typeCell = (type) => (told.has(type.getText()) ? link(type.getText()) : code(textOf(type)))
 
+/** That of a property that may be left out says `undefined` for callers who pass one on; the page need not. */
+function optionCell({ type, questionToken }) {
+  if (!questionToken || !ts.isUnionTypeNode(type)) return typeCell(type)
+  const types = type.types.filter(({ kind }) => kind !== ts.SyntaxKind.UndefinedKeyword)
+  const [only, ...others] = types.map((one) => (ts.isParenthesizedTypeNode(one) ? one.type : one))
+  return others.length === 0 ? typeCell(only) : code(types.map(textOf).join(' | '))
+}
+
 function table(head, rows) {
   const line = (cells) =>
     `| ${cells.map((cell) => cell.replaceAll(/\s+/g, ' ').replaceAll('|', '\\|')).join(' | ')} |`
@@ -168,7 +176,7 @@ function properties(node, what) {
   const rows = propertiesOf(node).map((member) => {
     const { text } = docOf(member)
     if (text === '') fail(`${nameOf(node)}.${nameOf(member)} has no comment`)
-    return [`\`${nameOf(member)}\``, typeCell(member.type), text]
+    return [`\`${nameOf(member)}\``, optionCell(member), text]
   })
   return rows.length === 0 ? '' : table([what, 'type', ''], rows)
 }

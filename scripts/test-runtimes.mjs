@@ -15,7 +15,7 @@ const plainFolder = join('build', '__test__', 'plain')
 /** Those that need the development dependencies. */
 const libraries = join(plainFolder, 'libraries')
 /** Tests of the project rather than of the package: one runtime tells. */
-const ONCE = ['bench', 'docs', 'examples', 'types']
+const ONCE = new Set(['bench', 'docs', 'examples', 'types'])
 const fileTimeout = 120_000
 
 const { values: options, positionals } = parseArgs({
@@ -61,7 +61,7 @@ async function runAva(runtime) {
   console.log(`${runtime.name}: ava`)
   const cli = join('node_modules', 'ava', 'entrypoints', 'cli.mjs')
   const tests = join('build', '__test__')
-  const specs = programsIn(tests).filter((file) => !ONCE.includes(basename(file, '.spec.js')))
+  const specs = programsIn(tests).filter((file) => !ONCE.has(basename(file, '.spec.js')))
   const { problem } = await execute(runtime, [cli, ...specs], { stdio: 'inherit' })
   return { ok: !problem, text: problem ? `ava: ${problem}` : 'ava passed' }
 }

@@ -42,7 +42,7 @@ export type Advice =
 /** Options of {@link Mapping.advise}. */
 export interface AdviseOptions {
   /** Allow advice that loses what the pages hold. Default: `false`. */
-  destructive?: boolean
+  destructive?: boolean | undefined
 }
 
 /** The system that alone has an advice; `undefined` for what every Unix has. */

@@ -7,11 +7,11 @@ import { LARGEST_VIEW } from './views'
 /** Options of {@link Mapping.chunks}. */
 export interface ChunksOptions {
   /** Where the first chunk starts, in bytes from the start of the mapping. Default: 0. */
-  start?: number | bigint
+  start?: number | bigint | undefined
   /** Where to stop, in bytes, not included. Default: the end of the mapping. */
-  end?: number | bigint
+  end?: number | bigint | undefined
   /** Bytes in a chunk; the last one may have fewer. Default: 64 KiB. */
-  size?: number | bigint
+  size?: number | bigint | undefined
 }
 
 /** What {@link Mapping.chunks} is asked for. */

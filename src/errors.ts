@@ -99,7 +99,7 @@ export function illegalConstructor(): Error {
   return coded(
     TypeError,
     'ERR_ILLEGAL_CONSTRUCTOR',
-    'Illegal constructor: use Mapping.open() or Mapping.anonymous()',
+    'Illegal constructor: use Mapping.open(), anonymous(), shared(), memfd() or attach()',
   )
 }
 

@@ -44,85 +44,85 @@ export type Access = 'read' | 'write' | 'copy'
 /** How to open a file for {@link Mapping.open}. */
 export interface OpenOptions {
   /** What the mapping allows. Default: `'read'`. */
-  access?: Access
+  access?: Access | undefined
   /** The first byte, any. Default: 0. */
-  offset?: number | bigint
+  offset?: number | bigint | undefined
   /** Bytes. Default: all from `offset` to the end of the file. */
-  length?: number | bigint
+  length?: number | bigint | undefined
   /**
    * Make the file if there is none (`true`), or fail with `EEXIST` if there is one (`'exclusive'`). Lets the file grow, too:
    * without `length` a new file stays empty, and so is the mapping. Needs access `'write'`, and a path. Default: `false`.
    */
-  create?: boolean | 'exclusive'
+  create?: boolean | 'exclusive' | undefined
   /** Let the file grow to `offset + length` bytes. Needs access `'write'`. Default: as `create`. */
-  grow?: boolean
+  grow?: boolean | undefined
   /** Permission bits of a file that is made, as a number or in octal digits. Default: `0o666`, less the umask. */
-  mode?: number | string
+  mode?: number | string | undefined
   /**
    * Give disk blocks to what grows, so that a full disk is `ENOSPC` from `open()` and not a lost write later.
    * Default: `true`.
    */
-  preallocate?: boolean
+  preallocate?: boolean | undefined
   /** Bring all pages into memory before returning (Linux). It blocks: {@link Mapping.prefetch} does not. Default: `false`. */
-  populate?: boolean
+  populate?: boolean | undefined
   /**
    * Take addresses for a mapping of so many bytes. They cost no memory. {@link Mapping.resize} then never moves the mapping: views stay
    * valid, and `address` the same. More than that it cannot become. Default: none.
    */
-  maxLength?: number | bigint
+  maxLength?: number | bigint | undefined
   /** Set no swap space aside for what is written (`MAP_NORESERVE`, Linux). Needs access `'copy'`. Default: `false`. */
-  noReserve?: boolean
+  noReserve?: boolean | undefined
   /**
    * `'transparent'`: let the kernel put huge pages in the place of small ones (`MADV_HUGEPAGE`, Linux), for file systems that can: tmpfs, and
    * read-only files in some kernels. `EINVAL` from a kernel that makes none, unless with `{ size: 'transparent', fallback: true }`.
    */
-  hugePages?: 'transparent' | { size: 'transparent'; fallback?: boolean }
+  hugePages?: 'transparent' | { size: 'transparent'; fallback?: boolean | undefined } | undefined
   /**
    * Map with `MAP_SYNC` (Linux): what is written to a file on persistent memory (DAX) is there once the processor's caches are flushed, without
    * `flush()`. `ENOTSUP` (EOPNOTSUPP) for every other file, before anything is made or grows. Needs access `'write'`. Default: `false`.
    */
-  mapSync?: boolean
+  mapSync?: boolean | undefined
   /**
    * Let {@link Mapping.unmap} wait until the device has what was written, as {@link Mapping.flushSync} does. If it cannot be stored, `unmap()` throws,
    * and the mapping stays with all that was written. A mapping that is dropped without `unmap()` is not waited for. Needs access `'write'`. Default:
    * `false`.
    */
-  syncOnUnmap?: boolean
+  syncOnUnmap?: boolean | undefined
   /** The kind of buffer that views are made over. Default: `'auto'`. */
-  views?: Views
+  views?: Views | undefined
   /**
    * Called from the event loop for each fault of the mapping (see docs/safety.md), as long as the mapping or a buffer of it is in use.
    * Without it the process gives one warning with the code `MMAP_FAULT` for the mapping.
    */
-  onFault?: (fault: faults.Fault) => void
+  onFault?: ((fault: faults.Fault) => void) | undefined
 }
 
 /** How to make memory for {@link Mapping.anonymous}. */
 export interface AnonymousOptions {
   /** Bring all pages into memory before returning (Linux; blocks). Default: `false`. */
-  populate?: boolean
+  populate?: boolean | undefined
   /** Set no swap space aside: `length` may be larger than the machine (`MAP_NORESERVE`, Linux). Default: `false`. */
-  noReserve?: boolean
+  noReserve?: boolean | undefined
   /** Take addresses for so many bytes, as for {@link Mapping.open}. Default: none. */
-  maxLength?: number | bigint
+  maxLength?: number | bigint | undefined
   /**
    * Memory that is to be a stack (`MAP_STACK`): Linux (6.7) gives it no transparent huge pages. Nothing grows by itself: `MAP_GROWSDOWN` is
    * not offered, as what grows can run into what lies below. Default: `false`.
    */
-  stack?: boolean
+  stack?: boolean | undefined
   /**
    * Larger pages, which cost the processor less to look up (Linux). `'transparent'`: the kernel puts huge ones in the place of small ones when
    * it has some. `'2MB'` and `'1GB'`: reserved ones (`/proc/sys/vm/nr_hugepages`), or an error. With `{ size, fallback: true }` those that there
    * are: the size, or else transparent ones, or else the system's; {@link Mapping.stat} tells which. Elsewhere than on Linux they need `fallback`.
    */
-  hugePages?: HugePageSize | { size: HugePageSize; fallback?: boolean }
+  hugePages?: HugePageSize | { size: HugePageSize; fallback?: boolean | undefined } | undefined
   /**
    * A name for the memory, shown as `[anon:name]` in `/proc/self/maps` (Linux 5.17, where it was built with CONFIG_ANON_VMA_NAME;
    * elsewhere it has no effect): 1 to 79 printable ASCII characters, without `` [ ] \\ $ ` ``.
    */
-  name?: string
+  name?: string | undefined
   /** The kind of buffer that views are made over. Default: `'auto'`. */
-  views?: Views
+  views?: Views | undefined
 }
 
 /**
@@ -138,24 +138,24 @@ export type FlushMode = 'sync' | 'async' | 'invalidate'
 /** Options of {@link Mapping.flushSync}. */
 export interface FlushSyncOptions {
   /** What is waited for. Default: `'sync'`. */
-  mode?: FlushMode
+  mode?: FlushMode | undefined
 }
 
 /** Options of {@link Mapping.flush}. */
 export interface FlushOptions extends FlushSyncOptions {
   /** Aborts between pieces of 64 MiB: what is written by then is written. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
 /** Options of {@link Mapping.prefetch}. */
 export interface PrefetchOptions {
   /** Aborts within a few milliseconds: what is in memory by then is in memory. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
   /**
    * Called from the event loop as the work goes on, every few milliseconds: how many bytes of the range are in memory, and how
    * many it has. The last call has the same number twice. What it throws ends the work and rejects the promise.
    */
-  onProgress?: (bytesDone: number, bytesTotal: number) => void
+  onProgress?: ((bytesDone: number, bytesTotal: number) => void) | undefined
 }
 
 /** The constructor of a typed array or of DataView. */

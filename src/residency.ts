@@ -37,9 +37,9 @@ export interface Residency {
 /** Options of {@link Mapping.residency}. */
 export interface ResidencyOptions {
   /** How many ranges are listed at most. Default: 10,000. */
-  maxRanges?: number
+  maxRanges?: number | undefined
   /** Aborts within a few milliseconds. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
 /** Where the pages lie: `lead` is the offset in the file of byte 0, of which only the place in its page counts. */
@@ -120,9 +120,9 @@ export async function residency(
 /** Options of {@link Mapping.lock}. */
 export interface LockOptions {
   /** Keep each page from when it is first used, and bring none in now (Linux). Default: `false`. */
-  onFault?: boolean
+  onFault?: boolean | undefined
   /** Aborts within a few milliseconds: what is locked by then is locked. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
 /** Checks the options of {@link Mapping.lock}. */
@@ -136,9 +136,9 @@ export function lockRequest(options: unknown): { onFault: boolean; signal: Abort
 /** Options of {@link Mapping.evict}. */
 export interface EvictOptions {
   /** Drop pages that are stored from the page cache of the system, too (Linux). Default: `false`. */
-  pageCache?: boolean
+  pageCache?: boolean | undefined
   /** Aborts within a few milliseconds: what is dropped by then is dropped. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
 /** What {@link Mapping.evict} has dropped. */

@@ -9,9 +9,9 @@ import * as validate from './validate'
 /** Options of {@link Mapping.find}. */
 export interface FindOptions {
   /** Where to start, as for {@link Mapping.indexOf}. Default: 0. */
-  from?: number | bigint
+  from?: number | bigint | undefined
   /** Aborts between slices of 32 MiB. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
 /** Options of {@link Mapping.lines}. */
@@ -19,11 +19,11 @@ export interface LinesOptions {
   /**
    * Gives strings, of this encoding, in place of Buffers. It has to be one in which a newline is the one byte 0x0A: not UTF-16.
    */
-  encoding?: BufferEncoding
+  encoding?: BufferEncoding | undefined
   /** Where the first line starts, in bytes from the start of the mapping. Default: 0. */
-  start?: number | bigint
+  start?: number | bigint | undefined
   /** Where to stop, in bytes, not included. Default: the end of the mapping. */
-  end?: number | bigint
+  end?: number | bigint | undefined
 }
 
 /** Lines that are looked up at a time. */

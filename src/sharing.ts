@@ -8,24 +8,24 @@ import { VIEWS, type Views } from './views'
 /** How to open an object for {@link Mapping.shared}. */
 export interface SharedOptions {
   /** What the mapping allows. Default: `'write'`. */
-  access?: 'read' | 'write'
+  access?: 'read' | 'write' | undefined
   /**
    * Make the object if there is none (`true`), or fail with `EEXIST` if there is one (`'exclusive'`). Needs `length` and access `'write'`.
    * Default: `false`.
    */
-  create?: boolean | 'exclusive'
+  create?: boolean | 'exclusive' | undefined
   /** Let an object that is shorter grow to `length` bytes. Needs access `'write'`. Default: as `create`. */
-  grow?: boolean
+  grow?: boolean | undefined
   /** Permission bits of an object that is made, as a number or in octal digits, less the umask. Default: `0o600`. */
-  mode?: number | string
+  mode?: number | string | undefined
   /** Give memory to what grows, so that too little of it is `ENOSPC` now and not a fault later. Default: `true`. */
-  preallocate?: boolean
+  preallocate?: boolean | undefined
   /** So many bytes of addresses are kept for {@link Mapping.resize}. Default: none beyond `length`. */
-  maxLength?: number | bigint
+  maxLength?: number | bigint | undefined
   /** The kind of buffer that views are made over. Default: `'auto'`. */
-  views?: Views
+  views?: Views | undefined
   /** As for {@link Mapping.open}. */
-  onFault?: (fault: Fault) => void
+  onFault?: ((fault: Fault) => void) | undefined
 }
 
 /**
@@ -40,17 +40,17 @@ export type Seal = 'grow' | 'shrink' | 'write' | 'future-write' | 'seal'
 /** How to make a file for {@link Mapping.memfd}. */
 export interface MemfdOptions {
   /** What `/proc/PID/maps` and `/proc/PID/fd` call it, up to 249 bytes; it need not be the only one. Default: `'mmap-native'`. */
-  name?: string
+  name?: string | undefined
   /** What it is sealed against from the start. `'write'` cannot be among them, as it is mapped for writing. Default: nothing. */
-  seal?: readonly Seal[]
+  seal?: readonly Seal[] | undefined
   /** Take all of its memory now. Default: `false`: what is never touched costs nothing. */
-  preallocate?: boolean
+  preallocate?: boolean | undefined
   /** So many bytes of addresses are kept for {@link Mapping.resize}. Default: none beyond `length`. */
-  maxLength?: number | bigint
+  maxLength?: number | bigint | undefined
   /** The kind of buffer that views are made over. Default: `'auto'`. */
-  views?: Views
+  views?: Views | undefined
   /** As for {@link Mapping.open}. */
-  onFault?: (fault: Fault) => void
+  onFault?: ((fault: Fault) => void) | undefined
 }
 
 /**
@@ -71,7 +71,7 @@ export interface MappingToken {
 /** Options of {@link Mapping.attach}. */
 export interface AttachOptions {
   /** The kind of buffer that views are made over. Default: `'auto'`. */
-  views?: Views
+  views?: Views | undefined
 }
 
 /** As `mod seal` in `crates/core/src/memfd.rs`: the kernel's numbers. */

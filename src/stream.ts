@@ -10,13 +10,13 @@ import { LARGEST_VIEW } from './views'
 /** Options of {@link Mapping.createReadStream}. */
 export interface ReadStreamOptions {
   /** The first byte, from the start of the mapping. Default: 0. */
-  start?: number | bigint
+  start?: number | bigint | undefined
   /** The last byte, included, as in `fs.createReadStream()`. Default: the last byte of the mapping. */
-  end?: number | bigint
+  end?: number | bigint | undefined
   /** Bytes in a chunk; the last one may have fewer. Default: 64 KiB, as in `fs.createReadStream()`. */
-  highWaterMark?: number
+  highWaterMark?: number | undefined
   /** Destroys the stream with an `AbortError`. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
 /** Prefetches from `at` on, and resolves to how many of `length` bytes are done. `ahead` more may be read from the device. */

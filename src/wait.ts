@@ -9,19 +9,19 @@ export type WaitResult = 'ok' | 'not-equal' | 'timed-out'
 /** Options of {@link Mapping.wait}. */
 export interface WaitOptions {
   /** Milliseconds. Default: `Infinity`. */
-  timeout?: number
+  timeout?: number | undefined
   /** Allow it in the main thread, whose event loop stops until it returns. Default: `false`. */
-  allowMainThread?: boolean
+  allowMainThread?: boolean | undefined
 }
 
 /** Options of {@link Mapping.waitAsync}. */
 export interface WaitAsyncOptions {
   /** Milliseconds. Default: `Infinity`. */
-  timeout?: number
+  timeout?: number | undefined
   /** Ends the wait with an `AbortError`, unless it was notified before. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
   /** Keep the process, or the worker, alive as long as the wait goes on. Default: `true`. */
-  ref?: boolean
+  ref?: boolean | undefined
 }
 
 /**

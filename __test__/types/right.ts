@@ -177,6 +177,9 @@ export async function searches(mapping: Mapping): Promise<void> {
   is<boolean>()(mapping.includes(10))
   is<number>()(mapping.count(new Uint8Array(1), 0, 10))
   is<number>()(await mapping.find('needle', { from: 1n, signal }))
+  // What a caller passes on may be undefined.
+  const passedOn: { signal?: AbortSignal } = {}
+  is<number>()(await mapping.find('needle', { from: undefined, signal: passedOn.signal }))
   is<IterableIterator<Buffer>>()(mapping.lines())
   is<IterableIterator<Buffer>>()(mapping.lines({ start: 1, end: 2n }))
   is<IterableIterator<string>>()(mapping.lines({ encoding: 'utf8', start: 1 }))
