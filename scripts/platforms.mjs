@@ -26,11 +26,12 @@ const table = [
   { name: 'linux-arm64-musl', target: 'aarch64-unknown-linux-musl' },
   { name: 'linux-arm-gnueabihf', target: 'armv7-unknown-linux-gnueabihf', glibc: '2.17' },
   { name: 'linux-s390x-gnu', target: 's390x-unknown-linux-gnu', glibc: '2.17' },
-  { name: 'linux-ppc64-gnu', target: 'powerpc64le-unknown-linux-gnu', glibc: '2.17' },
+  // The oldest glibc that zig has for it.
+  { name: 'linux-ppc64-gnu', target: 'powerpc64le-unknown-linux-gnu', glibc: '2.19' },
   // The first glibc for it.
   { name: 'linux-riscv64-gnu', target: 'riscv64gc-unknown-linux-gnu', glibc: '2.27' },
   { name: 'win32-x64-msvc', target: 'x86_64-pc-windows-msvc', here: 'x86_64-pc-windows-gnu' },
-  { name: 'win32-arm64-msvc', target: 'aarch64-pc-windows-msvc', here: 'aarch64-pc-windows-gnullvm' },
+  { name: 'win32-arm64-msvc', target: 'aarch64-pc-windows-msvc' },
   { name: 'darwin-x64', target: 'x86_64-apple-darwin' },
   { name: 'darwin-arm64', target: 'aarch64-apple-darwin' },
   { name: 'freebsd-x64', target: 'x86_64-unknown-freebsd' },
