@@ -15,11 +15,21 @@ export const offsetUnit = (pageSize: number): number => (isWindows ? 65_536 : pa
 
 export const noTruncation = isWindows
   ? 'Windows lets nobody make a file shorter that is mapped'
-  : isEmulated && (!littleEndian || process.arch === 'arm')
-    ? 'qemu tells a program for this CPU a wrong address with SIGBUS'
+  : isEmulated && !littleEndian
+    ? 'qemu swaps the halves of the address of SIGBUS for a big-endian CPU'
     : undefined
 
 export const noParts = isWindows ? 'Windows unmaps only whole mappings' : undefined
+
+export const noAccount = isEmulated ? 'the /proc/self/smaps of qemu counts no pages' : undefined
+
+export const noCopies = isEmulated
+  ? 'qemu has no process_vm_readv(), which copies memory whose file is not open any more'
+  : undefined
+
+export const noAnswer = isEmulated
+  ? 'qemu has no MADV_POPULATE_WRITE to ask what an access meets: of a file that grows back, it may count as not stored'
+  : undefined
 
 export const noHugeFiles =
   process.arch === 'arm' ? 'a mapping has at most 2 GiB where addresses have 32 bits' : undefined
