@@ -130,7 +130,8 @@ function flagsFor(os, libc) {
 
 /** Builds with zig as the linker, and returns the path of the library. */
 function buildWithZig({ target, here = target, glibc, libc, os }) {
-  if (os === 'win32') skipped('it takes Microsoft’s linker, and mingw for this CPU is not among the packages of Debian')
+  if (os === 'win32')
+    skipped('it takes Microsoft’s linker, and mingw for this CPU is not among the packages of Debian')
   const bin = rust()
   const tools = zig()
   const version = ask(join(bin, 'rustc'), '--version').split(' ')[1]
