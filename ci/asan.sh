@@ -30,7 +30,7 @@ cp "$cache/asan/$target/release/libmmap_native.so" "$addon"
 # The addon has no runtime of its own: the program that loads it must have it, and be the first to have it. Node is not built for
 # it and leaks on purpose. SIGSEGV and SIGBUS are for our handler, and what it passes on is for Node, as without ASan.
 under_asan() {
-  env LD_PRELOAD="$library" MMAP_NATIVE_BINARY="$addon" \
+  env LD_PRELOAD="$library" MMAP_NATIVE_BINARY="$addon" MMAP_NATIVE_TEST_TIMEOUT=300000 \
     ASAN_OPTIONS=detect_leaks=0:handle_segv=0:handle_sigbus=0:handle_sigill=0 "$@"
 }
 

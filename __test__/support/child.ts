@@ -5,7 +5,8 @@ import { join } from 'node:path'
 /** The root of the project: compiled, this file is build/__test__/support/child.js. */
 export const root = join(__dirname, '..', '..', '..')
 
-const TIMEOUT = 60_000
+/** In ms; a sanitizer makes everything slower, and says so. */
+const TIMEOUT = Number(process.env['MMAP_NATIVE_TEST_TIMEOUT'] ?? 60_000)
 
 export interface RunOptions {
   /** What the script finds behind `process.argv[0]`. */
@@ -20,7 +21,7 @@ export interface RunOptions {
 export interface Ending {
   /** The exit status, `null` if a signal ended the process. */
   code: number | null
-  /** The signal that ended the process; SIGKILL after a minute. */
+  /** The signal that ended the process; SIGKILL when it was too slow. */
   signal: NodeJS.Signals | null
   stdout: string
   stderr: string

@@ -45,7 +45,7 @@ function startChild(title: string, { prints, signal: killer, code = 0, stderr }:
   const child = spawnSync(process.execPath, [...args, process.argv[1] ?? '', title], {
     encoding: 'utf8',
     env: { ...process.env, MMAP_NATIVE_TEST_FOLDER: folder },
-    timeout: isEmulated ? 600_000 : 60_000,
+    timeout: Number(process.env['MMAP_NATIVE_TEST_TIMEOUT'] ?? (isEmulated ? 600_000 : 60_000)),
     killSignal: 'SIGKILL',
   })
   if (child.error) throw child.error

@@ -490,7 +490,12 @@ pub fn resolve(access: Access) -> Outcome {
     let now = || entry.file.and_then(sys::size_if_same);
     let patched = patch(&entry, page, access, size).or_else(|| truncated(&entry, page, now()));
     // What cannot be kept for want of mappings is lost, and told: better than the process.
-    let whole = || zeros(entry.span).then_some((entry.span, Kind::IoError));
+    // The kernel replaces no part of a huge page: a segment that had one would take all of it.
+    let whole = || {
+        let widened = || entry.span.widened(entry.unit).filter(|_| is_huge(&entry));
+        let spans = std::iter::once(entry.span).chain(widened());
+        spans.into_iter().find(|span| zeros(*span)).map(|span| (span, Kind::IoError))
+    };
     let Some((span, kind)) = patched.or_else(whole) else { return Outcome::Foreign };
     record.fill(span, kind);
     sys::wake_watcher();
@@ -534,9 +539,13 @@ fn retried(address: usize) -> Outcome {
     }
 }
 
+fn is_huge(entry: &Entry) -> bool {
+    entry.unit > sys::page_size()
+}
+
 /// What is patched at once: a page, or all of a segment of huge ones.
 fn page_of(entry: &Entry, address: usize) -> Option<Span> {
-    if entry.huge {
+    if is_huge(entry) {
         return Some(entry.span);
     }
     Span::new(round_down(address, sys::page_size()), sys::page_size())
@@ -633,7 +642,7 @@ fn truncated(entry: &Entry, page: Span, size: Option<u64>) -> Option<(Span, Kind
 
 /// Replaces `page` by private memory with what the file has there. It can be written only if that was asked for.
 fn copy_of_file(entry: &Entry, page: Span, write: bool) -> bool {
-    let Some(file) = entry.file.filter(|_| !entry.huge) else { return false };
+    let Some(file) = entry.file.filter(|_| !is_huge(entry)) else { return false };
     let prot = if write { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
     // SAFETY: inside the gate and with the claim, these pages are ours and nobody else replaces them.
     unsafe { sys::copy_from_file(page, prot, file.fd, file_offset(entry, page)) }.is_ok()
@@ -777,7 +786,7 @@ mod tests {
 
     #[test]
     fn a_share_is_claimed_by_one_handler_at_a_time() {
-        let entry = Entry { span: pages(0, 1), retired: false, huge: false, prot: 0, flags: 0, file: None, offset: 0 };
+        let entry = Entry { span: pages(0, 1), retired: false, unit: PAGE, prot: 0, flags: 0, file: None, offset: 0 };
         let other = Entry { span: pages(1, 1), ..entry };
         let claim = Claim::try_take(&entry);
         assert!(claim.is_some());

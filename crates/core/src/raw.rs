@@ -49,10 +49,11 @@ pub fn mmap(addr: usize, length: usize, prot: i32, flags: i32, fd: RawFd, offset
         return Err(Error::refused("mmap", libc::EPERM, "nothing may be mapped at address 0"));
     }
     if request.is_fixed() {
-        if !is_page_aligned(addr) {
+        let unit = request.page_size();
+        // A huge page around the address would start before it, perhaps at 0.
+        if !is_page_aligned(addr) || range::round_down(addr, unit) != addr {
             return Err(invalid("addr is not a multiple of the page size"));
         }
-        let unit = request.page_size();
         return request.map_fixed(in_units(addr, unit)?, unit);
     }
     let length = in_units(0, sys::page_size())?.len();

@@ -178,7 +178,7 @@ impl Segment {
         Entry {
             span: self.span,
             retired: !self.is_live(),
-            huge: self.tag.huge,
+            unit: self.tag.unit,
             prot: self.tag.prot,
             flags: self.tag.flags,
             file: self.tag.file.as_ref().map(|file| file.identity),

@@ -30,8 +30,8 @@ pub struct Entry {
     pub span: Span,
     /// Its file and memory are gone.
     pub retired: bool,
-    /// Its pages are huge ones.
-    pub huge: bool,
+    /// Bytes in one of its pages: more than the system's are in a huge one.
+    pub unit: usize,
     /// `PROT_*`.
     pub prot: i32,
     /// `MAP_*`.
@@ -44,13 +44,13 @@ pub struct Entry {
 
 const TAKEN: u32 = 1;
 const RETIRED: u32 = 2;
-const HUGE: u32 = 4;
 
 #[derive(Debug, Default)]
 struct Slot {
     state: AtomicU32,
     start: AtomicUsize,
     end: AtomicUsize,
+    unit: AtomicUsize,
     prot: AtomicI32,
     flags: AtomicI32,
     fd: AtomicI32,
@@ -62,16 +62,16 @@ struct Slot {
 impl Slot {
     fn set(&self, entry: &Entry) {
         let file = entry.file.unwrap_or(FileIdentity { fd: -1, device: 0, inode: 0 });
-        let flag = |condition, bit| if condition { bit } else { 0 };
         self.start.store(entry.span.start(), Ordering::Relaxed);
         self.end.store(entry.span.end(), Ordering::Relaxed);
+        self.unit.store(entry.unit, Ordering::Relaxed);
         self.prot.store(entry.prot, Ordering::Relaxed);
         self.flags.store(entry.flags, Ordering::Relaxed);
         self.fd.store(file.fd, Ordering::Relaxed);
         self.device.store(file.device, Ordering::Relaxed);
         self.inode.store(file.inode, Ordering::Relaxed);
         self.offset.store(entry.offset, Ordering::Relaxed);
-        self.state.store(TAKEN | flag(entry.retired, RETIRED) | flag(entry.huge, HUGE), Ordering::Relaxed);
+        self.state.store(if entry.retired { TAKEN | RETIRED } else { TAKEN }, Ordering::Relaxed);
     }
 
     fn get(&self, address: usize) -> Option<Entry> {
@@ -86,7 +86,7 @@ impl Slot {
         Some(Entry {
             span,
             retired: state & RETIRED != 0,
-            huge: state & HUGE != 0,
+            unit: self.unit.load(Ordering::Relaxed),
             prot: self.prot.load(Ordering::Relaxed),
             flags: self.flags.load(Ordering::Relaxed),
             file: (fd >= 0).then_some(FileIdentity { fd, device, inode }),
@@ -182,7 +182,7 @@ mod tests {
 
     fn entry(start: usize) -> Entry {
         let span = Span::new(start, 100).unwrap();
-        Entry { span, retired: false, huge: false, prot: 1, flags: 2, file: None, offset: 3 }
+        Entry { span, retired: false, unit: 4096, prot: 1, flags: 2, file: None, offset: 3 }
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
     fn a_file_is_kept_with_its_identity() {
         let table = Table::new();
         let file = Some(FileIdentity { fd: 0, device: 7, inode: 8 });
-        let with_file = Entry { file, retired: true, huge: true, ..entry(100) };
+        let with_file = Entry { file, retired: true, unit: 1 << 21, ..entry(100) };
         table.set(0, &with_file);
         assert_eq!(table.find(100), Some(with_file));
     }

@@ -16,6 +16,8 @@ use mmap_native_core::sys;
 const PAGES: usize = 16;
 const THREADS: u64 = 4;
 const DURATION: Duration = Duration::from_secs(3);
+/// Each thread does as much, however long that takes.
+const LEAST_STEPS: usize = 100;
 
 /// xorshift64*.
 struct Random(u64);
@@ -123,10 +125,10 @@ impl Drop for Mapped {
     }
 }
 
-fn work(seed: u64, folder: &Path, shelf: &Mutex<Vec<Arc<Mapped>>>, stop: &AtomicBool) -> usize {
+fn work(seed: u64, folder: &Path, shelf: &Mutex<Vec<Arc<Mapped>>>, stop: &AtomicBool) {
     let mut random = Random(seed);
     let mut steps = 0;
-    while !stop.load(Ordering::Relaxed) {
+    while steps < LEAST_STEPS || !stop.load(Ordering::Relaxed) {
         steps += 1;
         let mut shelved = shelf.lock().unwrap();
         if shelved.len() < 8 {
@@ -162,7 +164,6 @@ fn work(seed: u64, folder: &Path, shelf: &Mutex<Vec<Arc<Mapped>>>, stop: &Atomic
             }
         }
     }
-    steps
 }
 
 #[test]
@@ -182,7 +183,7 @@ fn threads_that_map_touch_truncate_and_unmap_see_nothing_that_is_not_theirs() {
         }
         stop.store(true, Ordering::Relaxed);
         for thread in threads {
-            assert!(thread.join().unwrap() > 100);
+            thread.join().unwrap();
         }
     });
     shelf.lock().unwrap().clear();
