@@ -17,12 +17,22 @@ import { join } from 'node:path'
 import { cache, has, skipped } from './machine.mjs'
 
 const SUITE = 'trixie'
-const MIRROR = 'http://deb.debian.org/debian'
 const KEYS = '/usr/share/keyrings/debian-archive-keyring.gpg'
 
 function run(command, args) {
   const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 2 ** 26 })
   if (error || status !== 0) throw new Error(`${command} ${args.at(-1)}: ${error?.message ?? stderr.trim()}`)
+}
+
+/** Where Debian's packages come from: as DEBIAN_MIRROR says, or from where this Debian has its own. */
+function mirror() {
+  const { stdout } = spawnSync('apt-get', ['indextargets', '--format', '$(REPO_URI)'], { encoding: 'utf8' })
+  const own = stdout?.split('\n').find((address) => /\/debian\/?$/.test(address))
+  return (
+    process.env.DEBIAN_MIRROR ||
+    own ||
+    skipped('no mirror of Debian is known here: name one in DEBIAN_MIRROR')
+  )
 }
 
 /** apt-get with lists, packages and a view of the system of its own: nothing is installed there. */
@@ -33,7 +43,7 @@ function fetchPackages(cpu, names, folder) {
   const status = join(state, 'status')
   writeFileSync(status, '')
   const sources = join(state, 'sources.list')
-  writeFileSync(sources, `deb [signed-by=${KEYS}] ${MIRROR} ${SUITE} main\n`)
+  writeFileSync(sources, `deb [signed-by=${KEYS}] ${mirror()} ${SUITE} main\n`)
   // Signatures and the packages' checksums are apt's to check, as ever.
   const settings = {
     'APT::Architecture': cpu,
